@@ -19,8 +19,13 @@ def _libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "library.py").write_text(
         "from of_functions import seldom\nfrom of_functions.seldom import double\ndef twice(n): return double(n)\n"
     )
+    (tmp_path / "of_functions" / "base.py").write_text("class Base:\n    number = 4\n")
+    (tmp_path / "derived.py").write_text(
+        "from of_functions.base import Base\nclass Derived(Base): pass\n"
+        "def is_base(value): return isinstance(value, Base)\n"
+    )
     (tmp_path / "hasty.py").write_text("from of_functions.seldom import double\nfour = double(2)\n")
-    for name in ("of_functions", "of_functions.seldom", "library", "hasty"):
+    for name in ("of_functions", "of_functions.seldom", "library", "hasty", "of_functions.base", "derived"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -52,3 +57,18 @@ def test_a_module_that_is_there_stays_as_it_is() -> None:
     with deferred("of_functions.seldom"):
         assert importlib.import_module("library").seldom is there
     assert sys.modules["of_functions.seldom"] is there
+
+
+def test_a_library_may_derive_a_class_from_one_that_it_imports_in_name() -> None:
+    with deferred("of_functions.base"):
+        derived = importlib.import_module("derived").Derived
+    real = importlib.import_module("of_functions.base").Base
+    assert issubclass(derived, real)
+    assert derived.number == 4
+
+
+def test_a_library_may_ask_whether_a_value_is_of_a_class_that_it_imports_in_name() -> None:
+    with deferred("of_functions.base"):
+        library = importlib.import_module("derived")
+    assert library.is_base(importlib.import_module("of_functions.base").Base())
+    assert not library.is_base(4)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 
 def attribute_of(package: str, modules: Mapping[str, str]) -> Callable[[str], object]:
@@ -30,7 +31,7 @@ def attribute_of(package: str, modules: Mapping[str, str]) -> Callable[[str], ob
 
 
 class _Name:
-    """Stands for what a module calls so, until it is called or asked for something."""
+    """Stands for what a module calls so, a function or a class, until it is called, asked for something or derived."""
 
     def __init__(self, module: str, name: str):
         self._place = module, name
@@ -41,12 +42,18 @@ class _Name:
     def __getattr__(self, name: str) -> object:
         return getattr(_found(*self._place), name)
 
+    def __instancecheck__(self, instance: object) -> bool:
+        return isinstance(instance, _found(*self._place))
 
-def _found(module: str, name: str) -> Callable[..., object]:
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[object, ...]:
+        """What a class that is derived of this one has in its place (PEP 560)."""
+        return (_found(*self._place),)
+
+
+def _found(module: str, name: str) -> Any:
     if isinstance(sys.modules.get(module), _Module):
         del sys.modules[module]
-    found: Callable[..., object] = getattr(import_module(module), name)
-    return found
+    return getattr(import_module(module), name)
 
 
 class _Module(ModuleType):

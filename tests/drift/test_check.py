@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kubeline.data.dataset import iter_batches
+from kubeline.drift import reference as references
 from kubeline.errors import UserError
 from tests.drift.helpers import Run, column, page, read
 from tests.drift.helpers import mixed as table
@@ -154,6 +156,24 @@ def test_a_reference_larger_than_the_sample_for_its_edges_is_counted_whole(check
     assert column(result, "x")["effect"] == pytest.approx(0.24, abs=0.04)
     assert column(result, "city")["verdict"] == column(result, "id")["verdict"] == "stable"
     assert not column(result, "id")["unseen"]["certain"]
+
+
+@pytest.mark.parametrize(("held", "again"), [(0, ["x", "at"]), (1, ["at"]), (2, [])])
+def test_columns_that_are_held_are_not_read_again_and_are_counted_alike(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch, held: int, again: list[str]
+) -> None:
+    path, rows, reads = dataset(table(2_000)).path, 2_000, []
+    monkeypatch.setattr(references, "EDGE_ROWS", 500)
+
+    def reading(place: str, columns: list[str], *rest: Any, **options: Any) -> Any:
+        reads.append(columns)
+        return iter_batches(place, columns, *rest, **options)
+
+    expected = references.resolve(None, None, path, "", []).profile
+    monkeypatch.setattr(references, "iter_batches", reading)
+    monkeypatch.setattr(references, "HELD", 8 * rows * held)
+    assert references.resolve(None, None, path, "", []).profile == expected
+    assert reads == [["x", "city", "ok", "at"], *([again] if again else [])]
 
 
 def test_how_many_columns_make_a_window_drift_can_be_set(check: Run, dataset: Any) -> None:

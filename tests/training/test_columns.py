@@ -43,6 +43,18 @@ def test_a_missing_category_and_an_empty_text_are_the_same(train: Train, mixed: 
     assert np.array_equal(answers[0], answers[2])
 
 
+def test_categories_of_pandas_are_answered_as_their_texts(train: Train, mixed: pd.DataFrame) -> None:
+    city = mixed["city"].where(mixed["rooms"] > mixed["rooms"].median(), None)
+    package = train(mixed.assign(city=city), target="rooms", task="regression")
+    texts = mixed.head(50).assign(city=[None, "", "never seen", *city[3:50]])
+    answers: list[Any] = [
+        package.predictor(threads=1).predict(rows).numbers
+        for rows in (texts, texts.astype({"city": "category"}), texts.astype({"city": "category"}).iloc[::-1])
+    ]
+    assert np.array_equal(answers[0], answers[1])
+    assert np.array_equal(answers[0], answers[2][::-1])
+
+
 def test_unseen_categories_are_answered_as_rare_ones(train: Train, mixed: pd.DataFrame) -> None:
     frame = mixed.assign(city=[f"c{i}" if i % 3 == 0 else "common" for i in range(600)])
     package = train(frame, params={"max_categories": 5, "max_iter": 10})

@@ -12,8 +12,17 @@ from typing import TypeVar, cast
 from kubeline.lazy import deferred
 
 T = TypeVar("T")
-# What scikit-learn and SciPy import, a third of their time, for a function here and there that no step calls.
-_IN_NAME = ("numpy.f2py", "numpy.testing", "scipy.stats")
+# What scikit-learn and SciPy import, half of their time, for a function here and there that hardly a step calls.
+_IN_NAME = (
+    "numpy.f2py",
+    "numpy.testing",
+    "scipy.fft",
+    "scipy.integrate",
+    "scipy.interpolate",
+    "scipy.optimize",
+    "scipy.spatial",
+    "scipy.stats",
+)
 _AHEAD = 2  # items that are made, or being made, while one is used
 
 

@@ -92,7 +92,7 @@ class LabelledRows:
             self.problem = str(error)
             return
         self._classes = scored.classes
-        self._count(frame[known], scored)
+        self._count(frame, known, scored)
         columns: dict[str, Array] = {"target": scored.target, "prediction": scored.prediction}
         if scored.probabilities is not None:
             columns |= {f"probability.{k}": scored.probabilities[:, k] for k in range(len(scored.classes))}
@@ -100,13 +100,14 @@ class LabelledRows:
         columns |= {f"slice.{name}": frame.loc[known, name] for name in self._slices}
         self._sample.add(pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()}))
 
-    def _count(self, frame: pd.DataFrame, scored: Scored) -> None:
+    def _count(self, frame: pd.DataFrame, known: Array, scored: Scored) -> None:
         if self.counter is None:
             return
-        labels = pd.Series(np.array(scored.classes, dtype=object)[scored.target] if scored.classes else scored.target)
+        classes = scored.classes
+        labels = pd.Series(pd.Categorical.from_codes(scored.target, classes) if classes else scored.target)
         self.counter.add(labels)
         if self.clusters:
-            self.clusters.add({LABELS: labels, self.clusters.column: frame[self.clusters.column]})
+            self.clusters.add({LABELS: labels, self.clusters.column: frame.loc[known, self.clusters.column]})
 
     def performance(self) -> tuple[Performance | None, list[SlicePerformance], str]:
         """The task's own metric with its 95 % bootstrap interval, also by slice, or why there is none."""

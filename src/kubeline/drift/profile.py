@@ -330,7 +330,6 @@ def without_missing(values: Array) -> Array:
 
 
 def bin_counts(values: Array, edges: list[float]) -> Array:
-    """Counts of the values in each bin, (len(edges) + 1,) integers; NaN is left out, infinity is in an open end."""
-    present = without_missing(values)
-    up_to = [np.count_nonzero(present <= edge) for edge in edges]  # of so few, five times as fast as searchsorted
-    return np.diff([0, *up_to, len(present)])
+    """Counts of values, of which none is NaN, in each bin, (len(edges) + 1,) integers."""
+    up_to = [np.count_nonzero(values <= edge) for edge in edges]  # of so few, five times as fast as searchsorted
+    return np.diff([0, *up_to, len(values)])

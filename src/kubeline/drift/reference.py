@@ -27,6 +27,7 @@ from kubeline.drift.profile import (
     category_profile,
     number_profile,
     quantile_edges,
+    without_missing,
 )
 from kubeline.drift.values import cells, numbers, texts
 from kubeline.drift.window import ROWS, RowSample, evenly
@@ -34,7 +35,9 @@ from kubeline.errors import UserError, listed
 from kubeline.model_package.package import MANIFEST, ModelPackage
 
 EDGE_ROWS = 100_000  # rows from which the bins' edges are taken; the counts in them are of all rows
+HELD = 96 * 2**20  # bytes of columns that need not be read again for the counts
 LIVE_CATEGORIES = 10 * MAX_CATEGORIES  # held while counting one column
+_TEXTS = ("category", "boolean")
 
 
 @dataclass(frozen=True)
@@ -106,15 +109,19 @@ def _table(path: str | Path, exclude: list[str], name: str, libraries: Sequence[
     kinds = {field.name: kind for field in schema if (kind := _kind(field.type)) and field.name not in exclude}
     if not kinds:
         raise UserError(f"{name} has no column to compare; it has: {listed(schema.names)}")
-    sample = RowSample(EDGE_ROWS, expected=dataset.count_rows())
+    number = dataset.count_rows()
+    sample = RowSample(EDGE_ROWS, expected=number, coded=True)
+    tallies = _Tallies(schema, kinds, number) if number > EDGE_ROWS else None
     with importing(*libraries):
         for batch in iter_batches(path, list(kinds), ROWS, coded=True):
             sample.add(batch)
-        rows, number = sample.frame(), sample.rows
+            if tallies:
+                tallies.add(batch)
+        rows = sample.frame()
         del sample  # it is as large as the frame
         if rows is None:
             raise UserError(f"{name} has no rows; give one with the data to compare with")
-        profile = Profile.read(build(rows, kinds)) if number <= EDGE_ROWS else _count(path, kinds, rows)
+        profile = tallies.profile(path, rows) if tallies else Profile.read(build(rows, kinds))
     coded = CodedRows.of(rows, profile.columns).sample()
     return Reference(name, profile, schema.names, rows=evenly(rows, evidently_page.ROWS), coded=coded)
 
@@ -124,18 +131,45 @@ def _kind(stored: pa.DataType) -> Kind | None:
     return "number" if pa.types.is_null(stored) else kind_of(stored)
 
 
-def _count(path: str | Path, kinds: dict[str, Kind], sample: pd.DataFrame) -> Profile:
-    """Profile a table that is larger than the sample, in a second pass over its rows."""
-    columns = {
-        name: _NumberTally(kind, sample[name]) if kind in ("number", "datetime") else _CategoryTally(kind)
-        for name, kind in kinds.items()
-    }
-    rows = 0
-    for batch in iter_batches(path, list(kinds), ROWS, coded=True):
-        rows += batch.num_rows
-        for name, tally in columns.items():
+class _Tallies:
+    """Profiles a table that is larger than the sample.
+
+    Categories are counted in the pass that draws the sample, numbers when it has given the edges of their bins: those
+    that are held until then at once, the others in a second pass.
+    """
+
+    def __init__(self, schema: pa.Schema, kinds: dict[str, Kind], rows: int):
+        self._kinds = kinds
+        self._rows = rows
+        self._categories = {name: _CategoryTally(kind) for name, kind in kinds.items() if kind in _TEXTS}
+        numbers = [name for name in kinds if name not in self._categories]
+        self._held: dict[str, list[pa.Array]] = {}
+        room = HELD
+        for name in numbers:
+            stored = schema.field(name).type
+            room -= 0 if pa.types.is_null(stored) else rows * stored.bit_width // 8
+            if room >= 0:
+                self._held[name] = []
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """A chunk of the first pass."""
+        for name, tally in self._categories.items():
             tally.add(cells(batch, name))
-    return Profile(rows=rows, columns={name: tally.profile() for name, tally in columns.items()})
+        for name, chunks in self._held.items():
+            chunks.append(batch.column(name))
+
+    def profile(self, path: str | Path, sample: pd.DataFrame) -> Profile:
+        """The profile, with edges from the sample."""
+        numbers = {n: _NumberTally(kind, sample[n]) for n, kind in self._kinds.items() if n not in self._categories}
+        for name in list(self._held):
+            for chunk in self._held.pop(name):
+                numbers[name].add(cells(pa.record_batch([chunk], [name]), name))
+        again = [name for name, tally in numbers.items() if not tally.rows]
+        for batch in iter_batches(path, again, ROWS) if again else ():
+            for name in again:
+                numbers[name].add(cells(batch, name))
+        tallies: dict[str, _NumberTally | _CategoryTally] = {**numbers, **self._categories}
+        return Profile(rows=self._rows, columns={name: tallies[name].profile() for name in self._kinds})
 
 
 class _NumberTally:
@@ -144,15 +178,15 @@ class _NumberTally:
         self._sample = ascending(numbers(sample, kind))
         self._edges = quantile_edges(self._sample)
         self._counts = np.zeros(len(self._edges) + 1, dtype=np.int64)
-        self._rows = 0
+        self.rows = 0
 
     def add(self, column: pd.Series) -> None:
-        self._counts += bin_counts(numbers(column, self._kind), self._edges)
-        self._rows += len(column)
+        self._counts += bin_counts(without_missing(numbers(column, self._kind)), self._edges)
+        self.rows += len(column)
 
     def profile(self) -> NumberProfile:
         counts = self._counts.tolist()
-        return number_profile(self._kind, self._edges, counts, self._rows - sum(counts), self._sample)
+        return number_profile(self._kind, self._edges, counts, self.rows - sum(counts), self._sample)
 
 
 class _CategoryTally:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from kubeline.columns import Kind
 from kubeline.data.ahead import importing
-from kubeline.data.dataset import iter_batches, open_dataset, to_frame
+from kubeline.data.dataset import iter_batches, open_dataset
 from kubeline.drift.clusters import ClusterCounts, Spread
 from kubeline.drift.coded_rows import CodedRows, size_of
 from kubeline.drift.compare import Counter
@@ -22,7 +22,7 @@ from kubeline.drift.performance import LABELS, LabelledRows, cluster_column, rol
 from kubeline.drift.profile import Profile
 from kubeline.drift.reference import Reference
 from kubeline.drift.result import Performance, SlicePerformance
-from kubeline.drift.values import as_reference, cells, is_other
+from kubeline.drift.values import as_reference, cells, frame_of, is_other
 from kubeline.drift.window import ROWS, RowSample, counter
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import ModelPackage
@@ -96,21 +96,21 @@ def scan(
     present = schema.names
     needed = _needed(present, reference, exclude, slices)
     columns = {name: counter(each) for name, each in reference.profile.columns.items() if name not in exclude}
-    answers = _Answers(reference.package, reference, needed, slices) if reference.package else None
-    clusters = _clusters(reference, present, {**columns, **(answers.counters if answers else {})})
-    sample = RowSample(size_of(len(columns)), expected=rows)
     logged = LoggedAnswers.found(present, reference.package) if reference.package else None
+    answers = _Answers(reference.package, reference, needed, slices, logged) if reference.package else None
+    clusters = _clusters(reference, present, {**columns, **(answers.counters if answers else {})})
+    sample = RowSample(size_of(len(columns)), expected=rows, coded=answers is None)
     kinds = _kinds(reference)
     read_as = _read_as(schema, needed, kinds)
     wanted = [*needed, *(logged.columns if logged else ())]
-    # a model is given texts, which are objects while it predicts
-    read = iter_batches(path, wanted, ROWS // 2) if answers else iter_batches(path, wanted, ROWS, coded=True)
+    read = iter_batches(path, wanted, ROWS // 2 if answers else ROWS, coded=True)  # predictions take memory
     with importing(*libraries), Progress("comparing", rows) as progress:
         for batch in progress.over(read):
             batch = as_reference(batch, kinds)  # noqa: PLW2901
+            chunk = frame_of(batch, answers.as_texts) if answers else None
             for name, each in columns.items():
-                each.add(cells(batch, name))
-            seen = batch if answers is None else answers.add(batch.select(needed), to_frame(batch), logged)
+                each.add(cells(batch, name) if chunk is None else chunk[name])
+            seen = batch if answers is None or chunk is None else answers.add(batch.select(needed), chunk)
             sample.add(seen)
             if clusters:
                 clusters.add({name: cells(seen, name) for name in clusters.columns})
@@ -169,16 +169,34 @@ def _kinds(reference: Reference) -> dict[str, Kind]:
 
 
 class _Answers:
-    """The model's predictions for the window: counted, and beside the labels where there are any."""
+    """The model's predictions for the window: counted, and beside the labels where there are any.
 
-    def __init__(self, package: ModelPackage, reference: Reference, columns: list[str], slices: Sequence[str]):
+    Attributes:
+        as_texts: Columns in which a chunk holds texts as what they are.
+    """
+
+    def __init__(
+        self,
+        package: ModelPackage,
+        reference: Reference,
+        columns: list[str],
+        slices: Sequence[str],
+        logged: LoggedAnswers | None,
+    ):
         signature = package.signature
         # of two classes, one probability determines the other
         wanted = f"probability.{signature.positive_class}" if signature.task == "binary" else ""
         profiles = reference.profile.predictions.items()
         self.counters = {name: counter(each) for name, each in profiles if wanted in ("", name)}
         self._predictor = package.predictor()
+        self._logged = logged
         self._target = signature.target
+        self.as_texts = {
+            signature.target,
+            *role_columns(package, columns),
+            *slices,
+            *(logged.columns if logged else ()),
+        }
         self._estimated = estimated_by(reference.profile, signature)
         self._estimated_slices = EstimatedSlices(reference.profile, signature, slices)
         self._validation = package.manifest.metrics
@@ -187,9 +205,9 @@ class _Answers:
         labelled = signature.target in columns
         self._labelled = LabelledRows(package, columns, profile.labels, size, slices) if labelled else None
 
-    def add(self, batch: pa.RecordBatch, frame: pd.DataFrame, logged: LoggedAnswers | None) -> pa.RecordBatch:
+    def add(self, batch: pa.RecordBatch, frame: pd.DataFrame) -> pa.RecordBatch:
         """Predict a chunk, unless its predictions were logged, and return it with them as further columns."""
-        predictions = logged.read(frame) if logged else None
+        predictions = self._logged.read(frame) if self._logged else None
         if predictions is None:
             predictions = self._predictor.predict(frame)
         if self._labelled is not None:

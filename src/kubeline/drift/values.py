@@ -1,7 +1,7 @@
 """Cells as drift statistics see them: numbers as float64, categories as text, missing as missing."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,12 +73,25 @@ def cells(batch: pa.RecordBatch, name: str) -> pd.Series:
     return to_frame(pa.record_batch([column], [name]))[name]
 
 
+def frame_of(batch: pa.RecordBatch, as_texts: Collection[str]) -> pd.DataFrame:
+    """A chunk as a frame; texts as in :func:`cells`, but in the columns of `as_texts`, where they are what they are."""
+    texts = to_frame(plain(batch.select([name for name in batch.schema.names if name in as_texts])))
+    columns = {name: texts[name] if name in as_texts else cells(batch, name) for name in batch.schema.names}
+    return pd.DataFrame(columns, copy=False)
+
+
 def numbers(column: pd.Series, kind: Kind) -> Array:
     """The column as (n,) float64; a datetime is seconds since 1970 UTC, a missing value is NaN.
+
+    Of a column that is so already these are its own values, not to be written to.
 
     Raises:
         UserError: when a cell is neither a finite number (or a time) nor missing.
     """
+    if kind == "number" and column.dtype == np.float64:
+        values: Array = column.to_numpy()
+        if not np.isinf(values).any():
+            return values
     return encode_column(column, kind, np.float64)
 
 

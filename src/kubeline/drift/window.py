@@ -52,7 +52,8 @@ class NumberCounter:
             with np.errstate(over="ignore", invalid="ignore"):
                 distance = present - self._origin
                 self._sum += float(distance.sum())
-                self._squares += float((distance**2).sum())
+                # a second array of this size, over and over, is given back to the system and taken from it again
+                self._squares += float(np.square(distance, out=distance).sum())
 
     def against(self, profile: NumberProfile) -> "NumberCounter":
         """What was counted, beside another profile with the same edges."""
@@ -120,11 +121,13 @@ class RowSample:
         seed: Of the choice.
         expected: How many rows will be offered, where that is known. The sample is then stratified by place, so that
             of each stretch of a table, such as a day of a log, it has as large a share as of all.
+        coded: Texts of such a sample stay dictionaries where they are.
     """
 
-    def __init__(self, size: int, seed: int = 0, expected: int = 0):
+    def __init__(self, size: int, seed: int = 0, expected: int = 0, *, coded: bool = False):
         self.rows = 0  # rows offered
         self._size = size
+        self._coded = coded
         self._rng = np.random.default_rng(seed)
         self._places = _one_of_each(size, expected, self._rng) if expected > size else None
         self._limit = math.inf  # of the numbers that are small enough
@@ -136,7 +139,8 @@ class RowSample:
         """Offer a chunk: each row draws a number, and the rows with the smallest numbers stay."""
         if self._places is not None:
             first, last = np.searchsorted(self._places, [self.rows, self.rows + batch.num_rows])
-            self._kept.append(batch.take(pa.array(self._places[first:last] - self.rows)))
+            taken = batch.take(pa.array(self._places[first:last] - self.rows))
+            self._kept.append(taken if self._coded else plain(taken))
             self.rows += batch.num_rows
             return
         keys = self._rng.random(batch.num_rows)

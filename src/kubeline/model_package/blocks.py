@@ -4,7 +4,7 @@ ONNX Runtime takes longer to accept twenty tensors, and texts from Python, than 
 row. ``serving.onnx`` therefore reads three blocks at most, each of shape (columns, rows).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -62,21 +62,25 @@ class Columns:
         """The block of a column, and its position there."""
         return next((block, names.index(name)) for block, names in self.blocks.items() if name in names)
 
+    def codes(self) -> "dict[str, Callable[[Array], Array]]":
+        """Of each category, what makes (n,) codes of an array of texts."""
+        known = zip(self.categories, self.vocabularies, self.missing, self.rare, strict=True)
+        return {name: _Codes(*each).of for name, *each in known}
+
     def inputs_of(self, columns: Mapping[str, Array]) -> dict[str, Array]:
         """The inputs of the serving form, by name, each of shape (columns, rows).
 
         Args:
-            columns: by name, each of shape (rows, 1), as :meth:`Signature.encode` makes them.
+            columns: by name, each of shape (rows, 1), as :meth:`Signature.encode` makes them; categories as texts, or
+                as their codes already.
         """
-        codes = (_Codes(*known) for known in zip(self.vocabularies, self.missing, self.rare, strict=True))
-        known = dict(zip(self.categories, codes, strict=True))
-        found = {}
+        known, found = self.codes(), {}
         for block, names in self.blocks.items():
             values = [columns[name][:, 0] for name in names]
             if block == "codes":
                 values = [
-                    np.fromiter(map(known[name].__getitem__, texts), np.int32, len(texts))
-                    for name, texts in zip(names, values, strict=True)
+                    each if each.dtype == DTYPES[block] else known[name](each)
+                    for name, each in zip(names, values, strict=True)
                 ]
             found[self.inputs[block]] = np.stack(values).astype(DTYPES[block], copy=False)
         return found
@@ -92,3 +96,7 @@ class _Codes(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         return self._other
+
+    def of(self, texts: Array) -> Array:
+        """(n,) of an array of texts."""
+        return np.fromiter(map(self.__getitem__, texts), np.int32, len(texts))

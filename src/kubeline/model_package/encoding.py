@@ -1,6 +1,7 @@
 """Columns of a table in the form of ONNX inputs and of labels."""
 
 import math
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -43,6 +44,23 @@ def encode_column(column: pd.Series, kind: Kind, number: type = np.float32) -> A
     if kind == "boolean":
         return _booleans(column)
     return _numbers(column, number)
+
+
+def encode_categories(column: pd.Series, of: Callable[[Array], Array]) -> Array:
+    """What `of` makes of a column of categories, shape (rows,); pandas' own categories are asked for once each.
+
+    Args:
+        column: Of texts.
+        of: Of an object array of texts, missing ones empty, makes as many values.
+
+    Raises:
+        UserError: names a value that is no text.
+    """
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return of(_categories(column))
+    known = _categories(pd.Series(column.cat.categories, name=column.name))
+    found: Array = of(np.append(known, MISSING_CATEGORY))[column.cat.codes.to_numpy()]  # the last is of code -1
+    return found
 
 
 def encode_exactly(column: pd.Series) -> Array:
@@ -107,9 +125,7 @@ def _float(value: Any) -> float:
 
 def _categories(column: pd.Series) -> Array:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        known = _categories(pd.Series(column.cat.categories, name=column.name))
-        coded: Array = np.append(known, MISSING_CATEGORY)[column.cat.codes.to_numpy()]
-        return coded
+        return encode_categories(column, lambda texts: texts)
     values: Array = column.to_numpy(dtype=object, copy=True)
     for row, value in enumerate(values):
         if isinstance(value, str):

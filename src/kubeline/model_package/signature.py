@@ -1,6 +1,7 @@
 """What a model needs and what it answers: the columns of ``schema.json`` and their form as ONNX inputs."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -108,7 +109,9 @@ class Signature(BaseModel, frozen=True, extra="forbid"):
                 f"{listed(columns)}"
             )
 
-    def encode(self, frame: "pd.DataFrame") -> dict[str, Array]:
+    def encode(
+        self, frame: "pd.DataFrame", codes: "Mapping[str, Callable[[Array], Array]]" = MappingProxyType({})
+    ) -> dict[str, Array]:
         """The ONNX inputs of `frame`, by column name, each of shape (rows, 1).
 
         Numbers and booleans become float32 (missing: NaN), or float64 where their dtype says so, whole numbers then
@@ -116,17 +119,25 @@ class Signature(BaseModel, frozen=True, extra="forbid"):
         UTC (missing: NaN; without a time zone they are taken as UTC; text is read as ISO 8601). Other columns are
         ignored, and the order of columns does not matter.
 
+        Args:
+            frame: The rows.
+            codes: By name of categories, what a model reads in place of their texts, made of an array of these.
+
         Raises:
             UserError: names the column that is missing, or holds a value of another type or one that is not exact.
         """
-        from kubeline.model_package.encoding import encode_column, encode_exactly
+        from kubeline.model_package.encoding import encode_categories, encode_column, encode_exactly
 
         self.require(frame.columns)
         found = {}
         for feature in self.features:
             column = frame[feature.name]
-            exact = feature.dtype == "float64"
-            found[feature.name] = encode_exactly(column) if exact else encode_column(column, feature.kind)
+            if feature.name in codes:
+                found[feature.name] = encode_categories(column, codes[feature.name])
+            elif feature.dtype == "float64":
+                found[feature.name] = encode_exactly(column)
+            else:
+                found[feature.name] = encode_column(column, feature.kind)
         return {name: values[:, None] for name, values in found.items()}
 
     def encoded_frame(self, frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -143,13 +154,18 @@ class Signature(BaseModel, frozen=True, extra="forbid"):
         """
         from kubeline.model_package.encoding import encode_column, labels
 
+        column = self._target_of(frame)
+        return labels(column) if self.classes is not None else encode_column(column, "number", np.float64)
+
+    def _target_of(self, frame: "pd.DataFrame") -> "pd.Series":
+        """The target column, of which no value is missing."""
         if self.target not in frame.columns:
             raise UserError(f"target '{self.target}' is not a column of this table; it has: {listed(frame.columns)}")
         column = frame[self.target]
         missing = int(column.isna().sum())
         if missing:
             raise UserError(f"target '{self.target}' is missing in {missing:,} of {len(column):,} rows; remove them")
-        return labels(column) if self.classes is not None else encode_column(column, "number", np.float64)
+        return column
 
     def codes(self, frame: "pd.DataFrame") -> Array:
         """The target column of a classification as int64 positions in `classes`, shape (rows,).
@@ -159,10 +175,12 @@ class Signature(BaseModel, frozen=True, extra="forbid"):
         """
         import pandas as pd
 
-        found = self.truth(frame)
-        codes: Array = pd.Index(self.classes or []).get_indexer(pd.Index(found))
+        from kubeline.model_package.encoding import coded_labels
+
+        places, different = coded_labels(self._target_of(frame))
+        codes: Array = pd.Index(self.classes or []).get_indexer(pd.Index(different))[places]
         if (codes < 0).any():
-            self.position(found[codes < 0][0])
+            self.position(different[places[codes < 0][0]])
         return codes.astype(np.int64)
 
     def position(self, label: Any) -> int:
