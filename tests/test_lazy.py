@@ -1,12 +1,15 @@
 """Modules that libraries import in name only."""
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from kubeline.lazy import deferred
+
+LIBRARIES = ("library", "hasty", "derived", "deeper")
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +27,15 @@ def _libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "from of_functions.base import Base\nclass Derived(Base): pass\n"
         "def is_base(value): return isinstance(value, Base)\n"
     )
+    part = tmp_path / "of_functions" / "deep" / "part"
+    part.mkdir(parents=True)
+    (part.parent / "__init__.py").write_text("from . import part\n")
+    (part / "__init__.py").write_text("import of_functions.deep.part.core as core\nfour = core.four\n")
+    (part / "core.py").write_text("four = 4\n")
+    (tmp_path / "deeper.py").write_text("from of_functions.deep import part\nfour = part.four\n")
     (tmp_path / "hasty.py").write_text("from of_functions.seldom import double\nfour = double(2)\n")
-    for name in ("of_functions", "of_functions.seldom", "library", "hasty", "of_functions.base", "derived"):
+    of_functions = ("seldom", "base", "deep", "deep.part", "deep.part.core")
+    for name in ("of_functions", *(f"of_functions.{each}" for each in of_functions), *LIBRARIES):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
@@ -52,6 +62,11 @@ def test_a_library_that_calls_a_function_while_it_is_imported_is_given_its_value
     assert importlib.import_module("of_functions.seldom").__file__
 
 
+def test_a_package_that_is_loaded_while_it_is_deferred_finds_its_own_modules() -> None:
+    with deferred("of_functions.deep"):
+        assert importlib.import_module("deeper").four == 4
+
+
 def test_a_module_that_is_there_stays_as_it_is() -> None:
     there = importlib.import_module("of_functions.seldom")
     with deferred("of_functions.seldom"):
@@ -72,3 +87,14 @@ def test_a_library_may_ask_whether_a_value_is_of_a_class_that_it_imports_in_name
         library = importlib.import_module("derived")
     assert library.is_base(importlib.import_module("of_functions.base").Base())
     assert not library.is_base(4)
+
+
+def test_libraries_that_steps_import_while_they_read_are_whole_without_what_is_deferred() -> None:
+    program = (
+        "import sys\nfrom kubeline.data.ahead import importing\n"
+        "wanted = ['scipy.special', 'sklearn.ensemble', 'kubeline.training.learning', 'skl2onnx']\n"
+        "with importing(*wanted): pass\n"
+        "print([name in sys.modules for name in [*wanted, 'scipy.optimize']])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[True, True, True, True, False]"

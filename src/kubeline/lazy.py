@@ -51,9 +51,18 @@ class _Name:
 
 
 def _found(module: str, name: str) -> Any:
-    if isinstance(sys.modules.get(module), _Module):
-        del sys.modules[module]
+    if isinstance(stand_in := sys.modules.get(module), _Module):
+        _remove(module, stand_in)
     return getattr(import_module(module), name)
+
+
+def _remove(module: str, stand_in: ModuleType) -> None:
+    """Take a stand-in from its place, and from its package, of which imports of its modules ask for it."""
+    package, _, last = module.rpartition(".")
+    if sys.modules.get(module) is stand_in:
+        del sys.modules[module]
+    if vars(sys.modules[package]).get(last) is stand_in:
+        delattr(sys.modules[package], last)
 
 
 class _Module(ModuleType):
@@ -90,8 +99,4 @@ def deferred(*modules: str) -> Iterator[None]:
         yield
     finally:
         for name, stand_in in names.items():
-            package, _, last = name.rpartition(".")
-            if sys.modules.get(name) is stand_in:
-                del sys.modules[name]
-            if vars(sys.modules[package]).get(last) is stand_in:
-                delattr(sys.modules[package], last)
+            _remove(name, stand_in)

@@ -20,7 +20,6 @@ _IN_NAME = (
     "scipy.integrate",
     "scipy.interpolate",
     "scipy.optimize",
-    "scipy.spatial",
     "scipy.stats",
 )
 _AHEAD = 2  # items that are made, or being made, while one is used
