@@ -1,7 +1,13 @@
 """What every room's tests share: real artifacts, a sample of the real data, and a trained package."""
 
+import gc
+import os
 import signal
+import socket
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +17,18 @@ from kfp import dsl
 from examples.flights.prepare import flights as all_flights
 from tests.support.artifacts import Maker, make_artifact, make_dataset
 
+WARM = Path(__file__).parent / "support" / "warm"
+
 # What a shell starts in the background ignores Ctrl-C, and would pass that on to the commands that tests send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Nothing that collecting the tests makes is garbage; to look through it again and again takes nearly half of the time.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From now on garbage is looked for, and not in what is there for as long as the tests run."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,3 +78,27 @@ def package(tmp_path_factory: pytest.TempPathFactory, _flights: pd.DataFrame) ->
     made = trained(folder, _flights.head(4_000), "late", exclude=["departure"], params={"max_iter": 20})
     model: dsl.Model = made["model"]
     return model
+
+
+@pytest.fixture(scope="session")
+def warm_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables by which steps become forks of a process that has loaded their libraries."""
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        listener.listen(64)
+        command = [sys.executable, str(WARM / "process.py"), str(listener.fileno())]
+        process = subprocess.Popen(command, pass_fds=[listener.fileno()])
+        path = os.pathsep.join(filter(None, (str(WARM), os.environ.get("PYTHONPATH"))))
+        yield {"WARM_PYTHON": str(place), "PYTHONPATH": path}
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def warm_steps(warm_process: dict[str, str]) -> Iterator[None]:
+    """The steps of this file's runs are such forks; those of other files are what users have."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in warm_process.items():
+            patch.setenv(name, value)
+        yield

@@ -1,10 +1,6 @@
-"""Pipelines of the pages run in seconds: their steps are forks of one process that has loaded the libraries."""
+"""What the pages need to be followed: a Docker engine, an S3, a few flights."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,32 +11,6 @@ from tests.support import real_servers
 from tests.support.docker_engine import docker_engine
 from tests.support.pages import ROOT
 from tests.support.shells import clean_environment
-
-WARM = ROOT / "tests" / "support" / "warm"
-
-
-@pytest.fixture(scope="session")
-def warm_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables by which steps become forks of a process that has loaded their libraries."""
-    place = tmp_path_factory.mktemp("warm") / "socket"
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(place))
-        listener.listen(64)
-        command = [sys.executable, str(WARM / "process.py"), str(listener.fileno())]
-        process = subprocess.Popen(command, pass_fds=[listener.fileno()])
-        path = os.pathsep.join(filter(None, (str(WARM), os.environ.get("PYTHONPATH"))))
-        yield {"WARM_PYTHON": str(place), "PYTHONPATH": path}
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="module")
-def warm_steps(warm_process: dict[str, str]) -> Iterator[None]:
-    """The steps of this file's runs are such forks; those of other files are what users have."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in warm_process.items():
-            patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="session")

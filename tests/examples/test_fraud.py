@@ -87,6 +87,7 @@ def test_the_parameters_of_the_example_are_taken_as_they_are_written(pipeline: s
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_steps")
 def test_fraud_is_learned_served_and_watched_with_labels_that_come_late_and_a_changed_month_raises_an_alert(
     tmp_path: Path, artifact: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from kubeline.model_package import ModelPackage
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_steps")
 def test_a_csv_file_is_predicted_by_two_steps_side_by_side_with_a_feature_of_another(
     flights: pd.DataFrame, package: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,6 +56,7 @@ def test_a_rollout_is_repeated_after_a_failure_and_never_taken_from_the_cache(ta
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_steps")
 def test_the_model_that_the_pipeline_has_rolled_out_is_the_champion(flights: pd.DataFrame, tmp_path: Path) -> None:
     flights.to_parquet(tmp_path / "flights.parquet", index=False)
     tracking = f"sqlite:///{tmp_path / 'mlflow.db'}"
