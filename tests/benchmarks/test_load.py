@@ -56,7 +56,7 @@ def server(answer: Answer) -> Iterator[int]:
 
     thread = Thread(target=loop.run_until_complete, args=(main(),))
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield port
     finally:
@@ -107,7 +107,7 @@ def test_the_closed_loop_asks_every_request_and_keeps_what_was_answered() -> Non
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
     with server(echo) as port:
-        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=3, seconds=0.3))
+        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=3, seconds=1.0))
     assert found.answers == {0: b"first", 1: b"second"}
     assert not found.errors
     assert len(found.latencies) > 6
@@ -118,7 +118,7 @@ def test_an_answer_in_chunks_is_put_together() -> None:
         return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n0\r\n\r\n2\r\n\r\n\r\n0\r\n\r\n"
 
     with server(chunked) as port:
-        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=1, seconds=0.2))
+        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=1, seconds=1.0))
     assert set(found.answers.values()) == {b"0\r\n\r\n"}
 
 
@@ -132,7 +132,7 @@ def test_every_answer_is_counted_even_the_last_ones_after_the_end() -> None:
         return OK
 
     with server(slow) as port:
-        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=4, seconds=0.2))
+        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=4, seconds=1.0))
     assert found.answered.total() == served
     assert len(found.latencies) < served
 
@@ -144,7 +144,7 @@ def test_the_closed_loop_counts_each_kind_of_answer() -> None:
         return replies[body]
 
     with server(by_body) as port:
-        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=2, seconds=0.2))
+        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=2, seconds=1.0))
     assert not found.latencies
     assert found.refused
     assert set(found.errors) == {"HTTP 500"}
@@ -156,7 +156,7 @@ def test_a_connection_that_the_server_closes_is_counted_and_opened_again() -> No
         return b"" if body == b"first" else OK
 
     with server(second_only) as port:
-        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=1, seconds=0.5))
+        found = uvloop.run(http_load.closed_loop(port, REQUESTS, connections=1, seconds=1.0))
     assert found.errors["connection lost"] > 1
     assert found.latencies
 
@@ -201,7 +201,7 @@ def test_grpc_calls_are_answered_failed_and_split_into_frames() -> None:
         port = service.add_insecure_port("127.0.0.1:0")
         await service.start()
         try:
-            return await grpc_load.closed_loop(port, [b"bad", b"good", b"x" * 40_000], connections=2, seconds=0.5)
+            return await grpc_load.closed_loop(port, [b"bad", b"good", b"x" * 40_000], connections=2, seconds=1.0)
         finally:
             await service.stop(None)
 

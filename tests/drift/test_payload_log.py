@@ -46,7 +46,7 @@ def serve_rows(package: ModelPackage, log: Path, frames: list[pd.DataFrame]) -> 
             assert response.status == 200, response.read()
             response.read()
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(240) == 0
 
 
 def listens(port: int) -> bool:

@@ -51,7 +51,7 @@ def launch(package: ModelPackage, folder: Path, *options: str, model_name: str =
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT)
     try:
-        RunningServer(process, model_name, http_port, grpc_port, log).wait_until_ready(time.monotonic(), 60)
+        RunningServer(process, model_name, http_port, grpc_port, log).wait_until_ready(time.monotonic(), 240)
         yield Launched(process, http_port, grpc_port, log)
     finally:
         process.kill()
