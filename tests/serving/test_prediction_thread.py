@@ -95,10 +95,10 @@ def test_without_a_cpu_for_it_only_what_would_hold_up_health_checks_is_handed_ov
 
 
 def test_what_would_wait_too_long_for_the_thread_is_refused(model: SlowModel) -> None:
-    model.wait = lambda: time.sleep(0.25)  # beside which what a busy machine takes is little
+    model.wait = lambda: time.sleep(0.5)  # beside which what a busy machine takes is little
 
     async def crowd() -> list[Any]:
-        engine = Engine(model, Limits(queue_seconds=0.5), estimate=Unlearned())
+        engine = Engine(model, Limits(queue_seconds=1.0), estimate=Unlearned())
         await ask(engine, lambda: inputs(model, 0))
         answers = await asyncio.gather(*(outcome(engine, lambda: inputs(model, 0)) for _ in range(12)))
         answers.append(await outcome(engine, lambda: inputs(model, 0)))

@@ -136,6 +136,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def until(happened: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not happened():
             await asyncio.sleep(0.005)

@@ -111,7 +111,7 @@ def test_a_call_with_too_much_metadata_is_refused_and_its_connection_ends(
             with socket.create_connection(("127.0.0.1", served.port)) as connection:
                 connection.sendall(PREFACE + head(1, 5))
                 connection.setblocking(False)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(120):
                     while not await ended(connection):
                         pass
             (exchange,) = served.recorder.exchanges
@@ -150,27 +150,35 @@ def test_metadata_up_to_the_limit_is_taken_every_time(loop: asyncio.Runner, pack
 def test_metadata_that_does_not_end_ends_with_its_connection_each_time_that_memory_is_short(
     loop: asyncio.Runner, package: ModelPackage
 ) -> None:
-    taken = [100]
+    taken, read = [100], list[int]()
+
+    def memory() -> int:
+        read.append(taken[-1])
+        return taken[-1]
+
+    async def read_again() -> None:
+        before = len(read)
+        await until(lambda: len(read) > before + 1)
 
     async def run() -> None:
         async with service(package) as served:
-            guard = MemoryGuard(served.port, 50, lambda: taken[-1])
+            guard = MemoryGuard(served.port, 50, memory)
             guard.start()
             for _ in range(2):  # the memory is still there when the connections are ended, and given back later
                 with socket.create_connection(("127.0.0.1", served.port)) as connection:
                     connection.sendall(PREFACE + head(1, 5, is_whole=False))
                     connection.setblocking(False)
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(120):
                         while not await answers(served):
                             await asyncio.sleep(0.05)
                     taken.append(151)
-                    async with asyncio.timeout(20):
+                    async with asyncio.timeout(120):
                         while not await ended(connection):
                             pass
-                await asyncio.sleep(0.3)  # the guard reads what is left every 0.05 s
+                await read_again()
                 taken.append(100)
-                await asyncio.sleep(0.3)
-                async with asyncio.timeout(20):  # the honest client connects anew
+                await read_again()
+                async with asyncio.timeout(120):  # the honest client connects anew
                     while not await answers(served):
                         await asyncio.sleep(0.05)
             guard.stop()
