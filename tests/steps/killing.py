@@ -11,7 +11,6 @@ import contextlib
 import importlib
 import json
 import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from kfp import dsl
 
-_MODULES = "modules"
+_SEEN = "seen"  # of a run that was not killed: its modules and how often it renamed
 _THREADED = {"onnxruntime"}  # starts threads when it is imported, which a fork does not take along
 
 
@@ -29,20 +28,19 @@ def main(name: str, arguments: str, folder: str) -> None:
     given, base = json.loads(arguments), Path(folder)
     assert _run(component, given, base, kill_before=None) == 0
     (base / "out").rename(base / "clean")
-    _import(base / _MODULES)
-    attempt = 0
-    while _run(component, given, base, kill_before=attempt) == signal.SIGKILL:
+    seen = json.loads((base / _SEEN).read_text(encoding="utf-8"))
+    _import(seen["modules"])
+    for attempt in range(seen["renames"]):
+        assert _run(component, given, base, kill_before=attempt) == signal.SIGKILL
         assert _run(component, given, base, kill_before=None) == 0
         (base / "out").rename(base / str(attempt))
-        attempt += 1
-    shutil.rmtree(base / "out")
-    (base / _MODULES).unlink()
-    print(attempt)
+    (base / _SEEN).unlink()
+    print(seen["renames"])
 
 
-def _import(names: Path) -> None:
+def _import(names: list[str]) -> None:
     """Import what the clean run has imported by its end, which every other one then need not."""
-    for name in names.read_text(encoding="utf-8").split():
+    for name in names:
         if name not in sys.modules and name.partition(".")[0] not in _THREADED:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
@@ -55,8 +53,8 @@ def _run(component: Any, given: dict[str, Any], base: Path, kill_before: int | N
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    if kill_before is not None:
-        _kill_before_rename(kill_before, base / "out")
+    renames = _Renames(base / "out", kill_before)
+    sys.addaudithook(renames.seen)
     artifacts = {
         key: getattr(dsl, kind)(name=key, uri=path, metadata=metadata)
         for key, (kind, path, metadata) in given["artifacts"].items()
@@ -75,22 +73,25 @@ def _run(component: Any, given: dict[str, Any], base: Path, kill_before: int | N
 
         traceback.print_exc()
         os._exit(1)
-    if kill_before is None:
-        (base / _MODULES).write_text("\n".join(sys.modules), encoding="utf-8")
+    found = {"modules": [*sys.modules], "renames": renames.number}
+    (base / _SEEN).write_text(json.dumps(found), encoding="utf-8")
     os._exit(0)
 
 
-def _kill_before_rename(number: int, folder: Path) -> None:
-    seen = 0
+class _Renames:
+    """Counts the renames into a folder, and ends the process before one of them."""
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal seen
-        if event == "os.rename" and str(arguments[1]).startswith(str(folder)):
-            if seen == number:
+    def __init__(self, folder: Path, kill_before: int | None) -> None:
+        self.number = 0
+        self._folder = str(folder)
+        self._kill_before = kill_before
+
+    def seen(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """An audit hook."""
+        if event == "os.rename" and str(arguments[1]).startswith(self._folder):
+            if self.number == self._kill_before:
                 os.kill(os.getpid(), signal.SIGKILL)
-            seen += 1
-
-    sys.addaudithook(hook)
+            self.number += 1
 
 
 if __name__ == "__main__":
