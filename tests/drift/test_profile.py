@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from scipy.stats import false_discovery_control
 
@@ -20,6 +21,7 @@ from kubeline.drift.profile import (
     quantile_edges,
 )
 from kubeline.drift.statistics import Bin, CategoryCounts, adjust, category_bins, divergence, interval_labels
+from kubeline.drift.values import cells, texts
 from kubeline.errors import UserError
 from tests.drift.helpers import KINDS, table
 
@@ -34,6 +36,15 @@ def category(values: object) -> CategoryProfile:
     found = column(pd.Series(values), "category")
     assert isinstance(found, CategoryProfile)
     return found
+
+
+@pytest.mark.parametrize("number", [2**7 - 2, 2**7 - 1, 2**7, 2**15 - 2, 2**15 - 1, 2**15])
+def test_every_category_is_counted_where_their_codes_are_as_short_as_they_can_be(number: int) -> None:
+    names = [f"c{i}" for i in range(number)]
+    chunk = pa.record_batch([pa.array([*names, None]).dictionary_encode()], ["x"])
+    expected = Counter(names)
+    assert texts(cells(chunk, "x"), "category") == (expected, 1)
+    assert texts(pd.Series([*names, None]).astype("category"), "category") == (expected, 1)
 
 
 def test_a_profile_is_json_and_reads_back_the_same() -> None:

@@ -118,11 +118,14 @@ def text(column: pd.Series, kind: Kind) -> pd.Series:
 
 
 def coded(column: pd.Series, kind: Kind) -> tuple[Array, list[str]]:
-    """(n,) positions in the list of categories, or -1 for missing; a category may be in the list twice, and empty."""
+    """(n,) positions in the list of categories, or -1 for missing; a category may be in the list twice, and empty.
+
+    The positions are of a type that holds one more than the largest.
+    """
     if kind == "boolean":
         column = pd.Series(encode_column(column, kind)).map({0.0: "false", 1.0: "true"})
     if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, uniques = column.cat.codes.to_numpy().astype(np.int64), column.cat.categories.to_numpy(dtype=object)
+        codes, uniques = column.cat.codes.to_numpy(), column.cat.categories.to_numpy(dtype=object)
     else:
         codes, uniques = pd.factorize(column)
     return codes, [value if isinstance(value, str) else _text(value) for value in uniques]

@@ -5,6 +5,7 @@ row. ``serving.onnx`` therefore reads three blocks at most, each of shape (colum
 """
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -62,6 +63,7 @@ class Columns:
         """The block of a column, and its position there."""
         return next((block, names.index(name)) for block, names in self.blocks.items() if name in names)
 
+    @cached_property
     def codes(self) -> "dict[str, Callable[[Array], Array]]":
         """Of each category, what makes (n,) codes of an array of texts."""
         known = zip(self.categories, self.vocabularies, self.missing, self.rare, strict=True)
@@ -74,12 +76,12 @@ class Columns:
             columns: by name, each of shape (rows, 1), as :meth:`Signature.encode` makes them; categories as texts, or
                 as their codes already.
         """
-        known, found = self.codes(), {}
+        found = {}
         for block, names in self.blocks.items():
             values = [columns[name][:, 0] for name in names]
             if block == "codes":
                 values = [
-                    each if each.dtype == DTYPES[block] else known[name](each)
+                    each if each.dtype == DTYPES[block] else self.codes[name](each)
                     for name, each in zip(names, values, strict=True)
                 ]
             found[self.inputs[block]] = np.stack(values).astype(DTYPES[block], copy=False)

@@ -143,7 +143,7 @@ class ServingPredictor(Predictor):
 
     def predict(self, frame: "pd.DataFrame") -> Predictions:
         """See :meth:`Predictor.predict`; of columns of pandas' categories, only these are texts on the way."""
-        return self.predict_inputs(self.signature.encode(frame, self._columns.codes()))
+        return self.predict_inputs(self.signature.encode(frame, self._columns.codes))
 
     def predict_blocks(self, blocks: dict[str, Array]) -> Predictions:
         """Predictions for blocks by name, as :meth:`Columns.inputs_of` makes them, of one row or more."""
