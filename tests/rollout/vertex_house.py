@@ -146,7 +146,7 @@ class VertexHouse:
         def ask() -> None:
             codes[self.ask()] += 1
 
-        with repeating(ask, pause=0.005):
+        with repeating(ask, pause=0.02):
             yield codes
 
 

@@ -10,7 +10,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -43,6 +42,8 @@ def saved(folder: Path, thing: Any, name: str = "model.joblib") -> dict[str, str
     """The parameters that name a file with this object."""
     file = folder / name
     if name.endswith(".skops"):
+        import skops.io  # looks through all modules that there are, which takes a second
+
         skops.io.dump(thing, file)
     else:
         joblib.dump(thing, file)
