@@ -109,7 +109,8 @@ class VertexHouse:
         **plan: Any,
     ) -> RolloutStatus:
         """To the end; the judge says `look`, or None lets it look at the metrics of Cloud Monitoring."""
-        settings = plan_for(self.cluster, "", {**PLAN, **plan})
+        bake = {} if look is None else {"bake_seconds": 0.0}  # there are no requests to wait for
+        settings = plan_for(self.cluster, "", {**PLAN, **bake, **plan})
         scripted = None if look is None else Scripted(self.platform, settings, package, "", look)
         return roll_out(self.platform, self.manifest(package), settings, package, on_change=on_change, probes=scripted)
 
