@@ -112,6 +112,23 @@ def test_slow_watch_of_an_abort_before_kserve_has_seen_the_candidate(house: Hous
     assert "canaryTrafficPercent" not in house.service()["spec"]["predictor"]
 
 
+@pytest.mark.parametrize("house", ["standard"], indirect=True)
+def test_an_abort_waits_for_a_kserve_that_never_sees_the_candidate_as_long_as_for_traffic(
+    house: House,
+) -> None:
+    stable = house.stable()
+    house.kserve.faults.add("slow", verb="watch", resource="inferenceservices", name=house.name, times=0, seconds=3600)
+
+    def abort(record: RolloutStatus) -> None:
+        if record.state == State.AWAITING_READINESS and not record.candidate.revision:
+            request(house.cluster, NAMESPACE, house.name, "abort")
+
+    record = house.roll_out(house.package("late"), on_change=abort, settle_seconds=0.5)
+    assert (record.outcome, record.reason) == ("rolled_back", "aborted by request")
+    assert not house.service()["spec"].get("canary")
+    assert house.serving() == stable.digest
+
+
 def test_slow_watch_of_first_models(house: House, slow: Callable[[], None]) -> None:
     slow()
     tested: list[str] = []
