@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, settings
 from kfp import dsl
 
 from examples.flights.prepare import flights as all_flights
@@ -29,6 +30,11 @@ def pytest_collection_finish() -> None:
     """From now on garbage is looked for, and not in what is there for as long as the tests run."""
     gc.freeze()
     gc.enable()
+
+
+# How long an example takes, and to draw one, says how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
