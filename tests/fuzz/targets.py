@@ -136,7 +136,7 @@ def grpc_message(message: bytes) -> None:
             request = messages.ModelInferRequest.FromString(message)
         except DecodeError:
             return
-        are_inputs(protocols()[1].inputs(columns_of(request, MAX_ROWS)))
+        are_inputs(protocols()[1].inputs(columns_of(request, MAX_ROWS)[0]))
 
 
 def slices(given: tuple[bytes, int]) -> None:

@@ -122,14 +122,14 @@ def test_raw_tensors_distinguish_account_numbers(ask: Any, datatype: str, letter
     ("datatype", "field"), [("INT64", "int64_contents"), ("UINT64", "uint64_contents"), ("FP64", "fp64_contents")]
 )
 def test_grpc_distinguishes_account_numbers(ask: Any, datatype: str, field: str) -> None:
-    assert ask(ask.v2.inputs(columns_of(call(ACCOUNTS, datatype, field), 100))) == LABELS
+    assert ask(ask.v2.inputs(columns_of(call(ACCOUNTS, datatype, field), 100)[0])) == LABELS
 
 
 def test_what_float32_has_merged_already_is_refused(ask: Any) -> None:
     with pytest.raises(UserError, match="column 'account' has values that FP32 cannot distinguish; send FP64"):
         ask.v2.inputs(ask.v2.read(*raw(ACCOUNTS, "FP32", "f"))[0])
     with pytest.raises(UserError, match="column 'account' has values that FP32 cannot distinguish; send FP64"):
-        ask.v2.inputs(columns_of(call([1.0] * 3, "FP32", "fp32_contents"), 100))
+        ask.v2.inputs(columns_of(call([1.0] * 3, "FP32", "fp32_contents"), 100)[0])
 
 
 INEXACT = {

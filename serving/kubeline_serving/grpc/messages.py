@@ -64,8 +64,8 @@ class InferCall:
         names = [output.name for output in request.outputs]
         self._v2.check_outputs(names)
         self._wanted = OutputSelection(request.id, names)
-        columns = columns_of(request, self._v2.max_rows)
-        if b"BOOL" in message:  # hardly any request has such a tensor; checking each column takes longer
+        columns, booleans = columns_of(request, self._v2.max_rows)
+        if booleans:
             self._v2.refuse_booleans(columns)
         return self._v2.inputs(columns)
 
@@ -85,28 +85,31 @@ class InferCall:
         return content
 
 
-def columns_of(request: messages.ModelInferRequest, max_rows: int) -> dict[str, Values]:
-    """The columns of a request, whose tensors are raw or typed.
+def columns_of(request: messages.ModelInferRequest, max_rows: int) -> tuple[dict[str, Values], bool]:
+    """The columns of a request, whose tensors are raw or typed, and whether one of them has booleans.
 
     Raises:
         TooLarge: when the shape of one has more rows than these.
         UserError: names the tensor that is malformed.
     """
-    raws = request.raw_input_contents
+    raws = list(request.raw_input_contents)
     if raws and len(raws) != len(request.inputs):
         raise UserError(
             f"the request has {len(request.inputs)} inputs, but {len(raws)} raw_input_contents; send one for each "
             "input, in the same order, or none"
         )
     columns: dict[str, Values] = {}
+    booleans = False
     for place, tensor in enumerate(request.inputs):
-        name, datatype = tensor.name, tensor.datatype
+        name, datatype, shape = tensor.name, tensor.datatype, tensor.shape
         if name in columns:
             raise UserError(f"input '{name}' is given twice")
-        shape = tensor.shape
+        booleans = booleans or datatype == "BOOL"
+        dimensions = len(shape)
         # the two usual shapes without the detour by a list
-        usual = shape and shape[0] > 0 and (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1))
-        count = shape[0] if usual else rows_of(name, list(shape))
+        count = shape[0] if dimensions == 1 or (dimensions == 2 and shape[1] == 1) else -1
+        if count < 0:
+            count = rows_of(name, list(shape))
         if not raws:
             columns[name] = _contents(name, datatype, tensor.contents, count, max_rows)
         elif tensor.HasField("contents"):
@@ -116,7 +119,7 @@ def columns_of(request: messages.ModelInferRequest, max_rows: int) -> dict[str, 
             if max_rows < count <= len(content):
                 raise too_many_rows(count, max_rows)
             columns[name] = decode_raw(name, datatype, content, count)
-    return columns
+    return columns, booleans
 
 
 def check_model(name: str, version: str, served: str, served_version: str) -> None:
