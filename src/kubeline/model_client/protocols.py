@@ -3,8 +3,9 @@
 import http.client
 import json
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -15,12 +16,35 @@ from kubeline.model_package import Predictions
 from kubeline.open_inference.tensors import DTYPES, decode_raw, encode_raw
 from kubeline.typing import Array
 
+T = TypeVar("T")
+
 _REQUEST_SECONDS = 10.0
+_BUSY_SECONDS = 30.0  # for which a server on this machine may say that it is overloaded: the machine may be
 _REQUEST_ID = "golden"
 
 
 class RequestFailedError(Exception):
     """The server answered with an error, or not at all: one sentence."""
+
+
+class _BusyError(RequestFailedError):
+    """The server is overloaded, and says after how many seconds to ask again."""
+
+    def __init__(self, sentence: str, seconds: float):
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+def _when_not_busy(ask: Callable[[], T]) -> T:
+    """The answer, asked for again as the server says while it is overloaded."""
+    latest = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return ask()
+        except _BusyError as error:
+            if time.monotonic() + error.seconds > latest:
+                raise
+            time.sleep(error.seconds)
 
 
 class Transport(Protocol):
@@ -38,19 +62,27 @@ class Transport(Protocol):
 
 
 class LocalTransport:
-    """One kept-alive connection to a server on this machine, without overhead, because its time is measured."""
+    """One kept-alive connection to a server on this machine, without overhead, because its time is measured.
+
+    A server that is overloaded is asked again, as it says: this machine is busy, which says nothing of the model.
+    """
 
     def __init__(self, port: int):
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_REQUEST_SECONDS)
 
     def post(self, path: str, body: bytes) -> bytes:
         """See :class:`Transport`."""
+        return _when_not_busy(lambda: self._post(path, body))
+
+    def _post(self, path: str, body: bytes) -> bytes:
         try:
             self._connection.request("POST", path, body, {"Content-Type": "application/json"})
             response = self._connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise RequestFailedError(f"no response to {path}: {type(error).__name__} {error}") from error
+        if response.status == http.HTTPStatus.SERVICE_UNAVAILABLE and (wait := response.getheader("Retry-After")):
+            raise _BusyError(status_sentence(path, response.status, content), float(wait))
         if response.status != 200:
             raise RequestFailedError(status_sentence(path, response.status, content))
         return content
@@ -167,13 +199,19 @@ class GrpcClient:
         return request
 
     def send(self, request: Any) -> Any:
-        """Call ModelInfer."""
+        """Call ModelInfer; an overloaded server is asked again, as by :class:`LocalTransport`."""
+        return _when_not_busy(lambda: self._send(request))
+
+    def _send(self, request: Any) -> Any:
         import grpc
 
         try:
             return self._infer(request, timeout=_REQUEST_SECONDS, wait_for_ready=True)
         except grpc.RpcError as error:
-            raise RequestFailedError(f"{self.name} answered {error.code().name}: {error.details()}") from error
+            sentence = f"{self.name} answered {error.code().name}: {error.details()}"
+            if (wait := dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms")) is not None:
+                raise _BusyError(sentence, float(wait) / 1000) from error
+            raise RequestFailedError(sentence) from error
 
     def read(self, answer: Any, golden: GoldenRows) -> Predictions:
         """As of :class:`V1Client`."""
