@@ -1,4 +1,4 @@
-"""A server that is overloaded, since the machine is, is asked again as it says; whatever else it refuses is a failure."""
+"""A server that is overloaded, since the machine is, is asked again as it says; what else it refuses is a failure."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
