@@ -181,11 +181,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _logs(self, given: tuple[str], *_: Any) -> None:
         """As the engine multiplexes them: eight bytes of which stream and how long, before each part."""
-        if not self._engine.logs:
-            raise _RefusedError(500, "the log cannot be read")
         process = self._named(given[0]).process
         assert process
         assert process.stdout
+        if not self._engine.logs:
+            process.stdout.readline()  # its step has begun
+            raise _RefusedError(500, "the log cannot be read")
         self.send_response(200)
         self.send_header("Content-Type", "application/vnd.docker.raw-stream")
         self.send_header("Connection", "close")
