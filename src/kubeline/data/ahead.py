@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import logging
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from typing import TypeVar, cast
 
 from kubeline.lazy import deferred
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 # What scikit-learn and SciPy import, half of their time, for a function here and there that hardly a step calls.
@@ -69,7 +72,7 @@ def _import_all(modules: Iterable[str], collects: bool) -> None:
             for module in modules:
                 importlib.import_module(module)
     except Exception:
-        return
+        logger.debug("not imported beside the reading, so later", exc_info=True)
     finally:
         if collects:
             gc.enable()
