@@ -158,22 +158,34 @@ def test_a_reference_larger_than_the_sample_for_its_edges_is_counted_whole(check
     assert not column(result, "id")["unseen"]["certain"]
 
 
-@pytest.mark.parametrize(("held", "again"), [(0, ["x", "at"]), (1, ["at"]), (2, [])])
-def test_columns_that_are_held_are_not_read_again_and_are_counted_alike(
-    dataset: Any, monkeypatch: pytest.MonkeyPatch, held: int, again: list[str]
+@pytest.mark.parametrize(
+    ("held", "together", "expected"),
+    [
+        (0, 0, [["x", "city", "ok", "at"], ["x", "at"]]),
+        (1, 0, [["city", "ok"], ["x"], ["at"]]),
+        (1, 1, [["city", "ok"], ["x"], ["at"]]),
+        (1, 2, [["city", "ok"], ["x", "at"]]),
+    ],
+)
+def test_of_a_large_reference_columns_that_may_be_held_are_read_once_and_counted_alike(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch, held: int, together: int, expected: list[list[str]]
 ) -> None:
     path, rows, reads = dataset(table(2_000)).path, 2_000, []
     monkeypatch.setattr(references, "EDGE_ROWS", 500)
 
-    def reading(place: str, columns: list[str], *rest: Any, **options: Any) -> Any:
+    def reading(place: Any, columns: list[str], *rest: Any, **options: Any) -> Any:
         reads.append(columns)
         return iter_batches(place, columns, *rest, **options)
 
-    expected = references.resolve(None, None, path, "", []).profile
+    known = references.resolve(None, None, path, "", [])
     monkeypatch.setattr(references, "iter_batches", reading)
     monkeypatch.setattr(references, "HELD", 8 * rows * held)
-    assert references.resolve(None, None, path, "", []).profile == expected
-    assert reads == [["x", "city", "ok", "at"], *([again] if again else [])]
+    monkeypatch.setattr(references, "TOGETHER", 8 * rows * together)
+    found = references.resolve(None, None, path, "", [])
+    assert found.profile == known.profile
+    assert list(found.profile.columns) == ["x", "city", "ok", "at"]
+    pd.testing.assert_frame_equal(found.rows, known.rows)
+    assert reads == expected
 
 
 def test_how_many_columns_make_a_window_drift_can_be_set(check: Run, dataset: Any) -> None:

@@ -1,7 +1,9 @@
 """The reference profile: what is kept of each column, and what reads it."""
 
 import json
+import math
 from collections import Counter
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pytest
 from scipy.stats import false_discovery_control
 
+from kubeline.columns import Kind
 from kubeline.drift.bins import Bins
 from kubeline.drift.evidently_page import redrawn
 from kubeline.drift.profile import (
@@ -21,7 +24,7 @@ from kubeline.drift.profile import (
     quantile_edges,
 )
 from kubeline.drift.statistics import Bin, CategoryCounts, adjust, category_bins, divergence, interval_labels
-from kubeline.drift.values import cells, texts
+from kubeline.drift.values import cells, numbers, numbers_in, texts, texts_in
 from kubeline.errors import UserError
 from tests.drift.helpers import KINDS, table
 
@@ -45,6 +48,39 @@ def test_every_category_is_counted_where_their_codes_are_as_short_as_they_can_be
     expected = Counter(names)
     assert texts(cells(chunk, "x"), "category") == (expected, 1)
     assert texts(pd.Series([*names, None]).astype("category"), "category") == (expected, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (pa.array([0.5, None, -1.0, math.nan]), "number"),
+        (pa.array([0.1, None, 7], pa.float32()), "number"),
+        (pa.array([3, 2**53, -1]), "number"),
+        (pa.array([3, None, -1], pa.int8()), "number"),
+        (pa.array([True, None]), "number"),
+        (pa.nulls(3), "number"),
+        (pa.array([datetime(2024, 2, 29, 12, tzinfo=UTC), None]), "datetime"),
+        (pa.array(["a", None, "", "b", "a", "unseen"]), "category"),
+        (pa.array(["a", None, "", "b", "a", "unseen"]).dictionary_encode(), "category"),
+        (pa.array([None, None], pa.string()).dictionary_encode(), "category"),
+        (pa.array([7, None, 8]), "category"),
+        (pa.array([True, None, False]), "boolean"),
+    ],
+)
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_column_of_a_chunk_is_counted_as_its_cells_are(values: pa.Array, kind: Kind, start: int) -> None:
+    chunk = pa.record_batch([values.slice(start)], ["x"])
+    if kind in ("category", "boolean"):
+        assert texts_in(chunk, "x", kind) == texts(cells(chunk, "x"), kind)
+    else:
+        found, expected = numbers_in(chunk, "x", kind), numbers(cells(chunk, "x"), kind)
+        assert found.dtype == expected.dtype == np.float64
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_an_infinite_value_of_a_chunk_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="column 'x' holds inf in row 1"):
+        numbers_in(pa.record_batch([pa.array([0.5, math.inf])], ["x"]), "x", "number")
 
 
 def test_a_profile_is_json_and_reads_back_the_same() -> None:

@@ -115,8 +115,9 @@ class Classifier:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
         learned = self._folds != fold
+        bins = min(max(int(self._codes.max()) + 1, 2), 255)  # the same trees, by histograms that a cache holds
         trees = HistGradientBoostingClassifier(
-            max_iter=30, max_leaf_nodes=15, min_samples_leaf=20, early_stopping=False, random_state=0
+            max_iter=30, max_leaf_nodes=15, min_samples_leaf=20, max_bins=bins, early_stopping=False, random_state=0
         )
         sides = self._is_window[learned]
         weights = np.where(sides, 1 / max(sides.mean(), 1e-9), 1 / max(1 - sides.mean(), 1e-9))

@@ -1,9 +1,10 @@
 """What a window is compared with: the profile in a model package, or a table that is profiled here."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -29,13 +30,17 @@ from kubeline.drift.profile import (
     quantile_edges,
     without_missing,
 )
-from kubeline.drift.values import cells, numbers, texts
+from kubeline.drift.values import numbers, numbers_in, texts_in
 from kubeline.drift.window import ROWS, RowSample, evenly
 from kubeline.errors import UserError, listed
 from kubeline.model_package.package import MANIFEST, ModelPackage
 
+if TYPE_CHECKING:
+    import pyarrow.dataset as pads
+
 EDGE_ROWS = 100_000  # rows from which the bins' edges are taken; the counts in them are of all rows
-HELD = 96 * 2**20  # bytes of columns that need not be read again for the counts
+HELD = 96 * 2**20  # bytes of a column that need not be read again for the counts
+TOGETHER = 24 * 2**20  # bytes of columns that are held at a time, where one is not larger: memory costs time, too
 LIVE_CATEGORIES = 10 * MAX_CATEGORIES  # held while counting one column
 _TEXTS = ("category", "boolean")
 
@@ -109,19 +114,10 @@ def _table(path: str | Path, exclude: list[str], name: str, libraries: Sequence[
     kinds = {field.name: kind for field in schema if (kind := _kind(field.type)) and field.name not in exclude}
     if not kinds:
         raise UserError(f"{name} has no column to compare; it has: {listed(schema.names)}")
-    number = dataset.count_rows()
-    sample = RowSample(EDGE_ROWS, expected=number, coded=True)
-    tallies = _Tallies(schema, kinds, number) if number > EDGE_ROWS else None
     with importing(*libraries):
-        for batch in iter_batches(path, list(kinds), ROWS, coded=True):
-            sample.add(batch)
-            if tallies:
-                tallies.add(batch)
-        rows = sample.frame()
-        del sample  # it is as large as the frame
-        if rows is None:
-            raise UserError(f"{name} has no rows; give one with the data to compare with")
-        profile = tallies.profile(path, rows) if tallies else Profile.read(build(rows, kinds))
+        rows, profile = _profiled(dataset, kinds)
+    if rows is None or profile is None:
+        raise UserError(f"{name} has no rows; give one with the data to compare with")
     coded = CodedRows.of(rows, profile.columns).sample()
     return Reference(name, profile, schema.names, rows=evenly(rows, evidently_page.ROWS), coded=coded)
 
@@ -131,45 +127,68 @@ def _kind(stored: pa.DataType) -> Kind | None:
     return "number" if pa.types.is_null(stored) else kind_of(stored)
 
 
-class _Tallies:
-    """Profiles a table that is larger than the sample.
+def _profiled(dataset: "pads.Dataset", kinds: dict[str, Kind]) -> tuple[pd.DataFrame | None, Profile | None]:
+    """Some rows of a table, and the profile of all; None of a table without rows."""
+    number = dataset.count_rows()
+    if number > EDGE_ROWS:
+        return _by_groups(dataset, kinds, number)
+    sample = RowSample(EDGE_ROWS)
+    for batch in iter_batches(dataset, list(kinds), ROWS, coded=True):
+        sample.add(batch)
+    rows = sample.frame()
+    return rows, None if rows is None else Profile.read(build(rows, kinds))
 
-    Categories are counted in the pass that draws the sample, numbers when it has given the edges of their bins: those
-    that are held until then at once, the others in a second pass.
+
+def _by_groups(dataset: "pads.Dataset", kinds: dict[str, Kind], number: int) -> tuple[pd.DataFrame, Profile]:
+    """The same of a table that is larger than the sample, which is known when all of a column has been read.
+
+    Categories are counted meanwhile. Numbers wait for the edges of their bins: a few columns are read at a time and
+    held until then, and those that are too large for it are read again.
     """
+    columns: dict[str, pd.Series] = {}
+    profiles: dict[str, NumberProfile | CategoryProfile] = {}
+    for names, are_held in _groups(dataset.schema, kinds, number):
+        sample, held = RowSample(EDGE_ROWS, expected=number, coded=True), []
+        categories = {name: _CategoryTally(kinds[name]) for name in names if kinds[name] in _TEXTS}
+        others = [name for name in names if name not in categories]
+        for batch in iter_batches(dataset, names, ROWS, coded=True):
+            sample.add(batch)
+            for name, category in categories.items():
+                category.add(batch, name)
+            if are_held:
+                held.append(batch)
+        rows = sample.frame()
+        assert rows is not None  # noqa: S101 - there are more rows than in the sample
+        tallies = {name: _NumberTally(kinds[name], rows[name]) for name in others}
+        for batch in held if are_held else iter_batches(dataset, others, ROWS) if others else ():
+            for name, tally in tallies.items():
+                tally.add(batch, name)
+        columns |= {name: rows[name] for name in names}
+        profiles |= {name: (categories.get(name) or tallies[name]).profile() for name in names}
+    frame = pd.DataFrame({name: columns[name] for name in kinds}, copy=False)
+    return frame, Profile(rows=number, columns={name: profiles[name] for name in kinds})
 
-    def __init__(self, schema: pa.Schema, kinds: dict[str, Kind], rows: int):
-        self._kinds = kinds
-        self._rows = rows
-        self._categories = {name: _CategoryTally(kind) for name, kind in kinds.items() if kind in _TEXTS}
-        numbers = [name for name in kinds if name not in self._categories]
-        self._held: dict[str, list[pa.Array]] = {}
-        room = HELD
-        for name in numbers:
-            stored = schema.field(name).type
-            room -= 0 if pa.types.is_null(stored) else rows * stored.bit_width // 8
-            if room >= 0:
-                self._held[name] = []
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """A chunk of the first pass."""
-        for name, tally in self._categories.items():
-            tally.add(cells(batch, name))
-        for name, chunks in self._held.items():
-            chunks.append(batch.column(name))
+def _groups(schema: pa.Schema, kinds: dict[str, Kind], rows: int) -> Iterator[tuple[list[str], bool]]:
+    """Columns that are read together, and whether they are held: first all those that are not."""
+    sizes = {name: _size(schema.field(name).type, rows) for name, kind in kinds.items() if kind not in _TEXTS}
+    if passing := [name for name in kinds if sizes.get(name, HELD + 1) > HELD]:
+        yield passing, False
+    group: list[str] = []
+    for name in kinds:
+        if name in passing:
+            continue
+        if group and sum(sizes[one] for one in [*group, name]) > TOGETHER:
+            yield group, True
+            group = []
+        group.append(name)
+    if group:
+        yield group, True
 
-    def profile(self, path: str | Path, sample: pd.DataFrame) -> Profile:
-        """The profile, with edges from the sample."""
-        numbers = {n: _NumberTally(kind, sample[n]) for n, kind in self._kinds.items() if n not in self._categories}
-        for name in list(self._held):
-            for chunk in self._held.pop(name):
-                numbers[name].add(cells(pa.record_batch([chunk], [name]), name))
-        again = [name for name, tally in numbers.items() if not tally.rows]
-        for batch in iter_batches(path, again, ROWS) if again else ():
-            for name in again:
-                numbers[name].add(cells(batch, name))
-        tallies: dict[str, _NumberTally | _CategoryTally] = {**numbers, **self._categories}
-        return Profile(rows=self._rows, columns={name: tallies[name].profile() for name in self._kinds})
+
+def _size(stored: pa.DataType, rows: int) -> int:
+    """Bytes of a column of numbers or times."""
+    return 0 if pa.types.is_null(stored) else rows * stored.bit_width // 8
 
 
 class _NumberTally:
@@ -178,15 +197,15 @@ class _NumberTally:
         self._sample = ascending(numbers(sample, kind))
         self._edges = quantile_edges(self._sample)
         self._counts = np.zeros(len(self._edges) + 1, dtype=np.int64)
-        self.rows = 0
+        self._rows = 0
 
-    def add(self, column: pd.Series) -> None:
-        self._counts += bin_counts(without_missing(numbers(column, self._kind)), self._edges)
-        self.rows += len(column)
+    def add(self, batch: pa.RecordBatch, name: str) -> None:
+        self._counts += bin_counts(without_missing(numbers_in(batch, name, self._kind)), self._edges)
+        self._rows += len(batch)
 
     def profile(self) -> NumberProfile:
         counts = self._counts.tolist()
-        return number_profile(self._kind, self._edges, counts, self.rows - sum(counts), self._sample)
+        return number_profile(self._kind, self._edges, counts, self._rows - sum(counts), self._sample)
 
 
 class _CategoryTally:
@@ -199,8 +218,8 @@ class _CategoryTally:
         self._dropped = 0
         self._floor = 0
 
-    def add(self, column: pd.Series) -> None:
-        found, missing = texts(column, self._kind)
+    def add(self, batch: pa.RecordBatch, name: str) -> None:
+        found, missing = texts_in(batch, name, self._kind)
         self._counts.update(found)
         self._missing += missing
         if len(self._counts) > 2 * LIVE_CATEGORIES:

@@ -109,7 +109,7 @@ def scan(
             batch = as_reference(batch, kinds)  # noqa: PLW2901
             chunk = frame_of(batch, answers.as_texts) if answers else None
             for name, each in columns.items():
-                each.add(cells(batch, name) if chunk is None else chunk[name])
+                each.read(batch, name)
             seen = batch if answers is None or chunk is None else answers.add(batch.select(needed), chunk)
             sample.add(seen)
             if clusters:

@@ -1,7 +1,7 @@
 """Cells as drift statistics see them: numbers as float64, categories as text, missing as missing."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,6 +95,17 @@ def numbers(column: pd.Series, kind: Kind) -> Array:
     return encode_column(column, kind, np.float64)
 
 
+def numbers_in(batch: pa.RecordBatch, name: str, kind: Kind) -> Array:
+    """The same of a column of a chunk."""
+    column = batch.column(name)
+    is_whole = pa.types.is_integer(column.type) and not column.null_count
+    if kind == "number" and (is_whole or pa.types.is_floating(column.type)):
+        values: Array = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        if is_whole or not np.isinf(values).any():
+            return values
+    return numbers(cells(batch, name), kind)
+
+
 def texts(column: pd.Series, kind: Kind) -> tuple[Counter[str], int]:
     """How often each category occurs, and how many cells are missing.
 
@@ -103,12 +114,26 @@ def texts(column: pd.Series, kind: Kind) -> tuple[Counter[str], int]:
     for the model.
     """
     codes, names = coded(column, kind)
-    counts: dict[str, int] = {}
     _, *rows = np.bincount(codes + 1, minlength=len(names) + 1).tolist()  # the first are missing
+    return _counted(names, rows, len(column))
+
+
+def texts_in(batch: pa.RecordBatch, name: str, kind: Kind) -> tuple[Counter[str], int]:
+    """The same of a column of a chunk; of a dictionary, which is how files hold texts, its codes are counted."""
+    column = batch.column(name)
+    if not pa.types.is_dictionary(column.type):
+        return texts(cells(batch, name), kind)
+    codes, names = column.indices.drop_null().to_numpy(), column.dictionary.to_pylist()
+    return _counted(names, np.bincount(codes, minlength=len(names)).tolist(), len(column))
+
+
+def _counted(names: Iterable[str], rows: Iterable[int], number: int) -> tuple[Counter[str], int]:
+    """Rows by category, which may come twice, and those of a column of so many that have none."""
+    counts: dict[str, int] = {}
     for name, count in zip(names, rows, strict=True):
         if count and name:
             counts[name] = counts.get(name, 0) + count
-    return Counter(counts), len(column) - sum(counts.values())
+    return Counter(counts), number - sum(counts.values())
 
 
 def text(column: pd.Series, kind: Kind) -> pd.Series:

@@ -21,7 +21,7 @@ from kubeline.drift.profile import (
     without_missing,
 )
 from kubeline.drift.statistics import CategoryCounts
-from kubeline.drift.values import numbers, plain, texts
+from kubeline.drift.values import numbers, numbers_in, plain, texts, texts_in
 from kubeline.typing import Array
 
 ROWS = CHUNK_ROWS  # read at a time
@@ -42,7 +42,14 @@ class NumberCounter:
 
     def add(self, column: pd.Series) -> None:
         """Count a chunk."""
-        values = numbers(column, self.profile.kind)
+        self.count(numbers(column, self.profile.kind))
+
+    def read(self, batch: pa.RecordBatch, name: str) -> None:
+        """Count a column of a chunk."""
+        self.count(numbers_in(batch, name, self.profile.kind))
+
+    def count(self, values: Array) -> None:
+        """Count the values of a chunk, of which missing ones are NaN."""
         present = without_missing(values)
         self.missing += len(values) - len(present)
         self.counts += bin_counts(present, self.profile.edges)
@@ -83,6 +90,10 @@ class CategoryCounter:
     def add(self, column: pd.Series) -> None:
         """Count a chunk."""
         self.count(*texts(column, self.profile.kind))
+
+    def read(self, batch: pa.RecordBatch, name: str) -> None:
+        """Count a column of a chunk."""
+        self.count(*texts_in(batch, name, self.profile.kind))
 
     def count(self, found: Counter[str], missing: int) -> None:
         """Add what was counted of a chunk: rows by category, and rows without one."""
