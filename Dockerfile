@@ -39,6 +39,7 @@ WORKDIR /source
 RUN python -m hatchling build --target wheel --directory /build/wheels && /bin/sh /build/images/install.sh kubeline
 
 # OMP_WAIT_POLICY: under a CPU limit, threads that wait by spinning make a training three to four times slower.
+# OPENBLAS_THREAD_TIMEOUT: the same for the threads of numpy, which spin for 2 to this power of cycles, 2**26 without it.
 # HOME is a folder that any user may write to: Kubernetes may run the image as a user of its own choice.
 # PYTHONSAFEPATH: no module is taken from the working directory.
 FROM common-packages AS deploy-packages
@@ -55,6 +56,7 @@ ENV PYTHONPATH=/app \
     HOME=/tmp \
     MPLCONFIGDIR=/var/cache/matplotlib \
     OMP_WAIT_POLICY=PASSIVE \
+    OPENBLAS_THREAD_TIMEOUT=4 \
     DO_NOT_TRACK=1
 WORKDIR /app
 

@@ -25,6 +25,7 @@ START = """
 import json, os, shutil
 os.environ["_KFP_RUNTIME"] = "true"  # as in a pod
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the image and local runs have it
+os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"  # this too
 from pathlib import Path
 from types import SimpleNamespace
 folder = Path({folder!r})
@@ -66,6 +67,7 @@ train.run(made("train"), model, made("metrics"), made("training"), target="targe
 FITTED = """
 import os
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in the step beside it
+os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"  # this too
 from kubeline.roles import Roles
 from kubeline.training import estimators, preprocessing
 from kubeline.training.holdout import divide

@@ -5,6 +5,7 @@ import decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -121,6 +122,31 @@ def test_a_long_table_has_several_parts_which_are_read_in_order(tmp_path: Path) 
     batches = list(iter_batches(tmp_path / "long"))
     assert max(item.num_rows for item in batches) <= CHUNK_ROWS
     assert batches[-1]["a"][-1].as_py() is True
+
+
+def test_whole_numbers_and_times_are_written_in_the_form_that_takes_least(tmp_path: Path) -> None:
+    rows, draw = 20_000, np.random.default_rng(0)
+    far_apart = draw.integers(-(2**62), 2**62, 10)
+    columns = {
+        "few": far_apart[draw.integers(0, 10, rows)],
+        "consecutive": np.arange(rows) + 2**60,
+        "random": draw.integers(-(2**63), 2**63 - 1, rows),
+    }
+    table = pa.table(columns | {"fractions": draw.normal(size=rows)})
+    table = table.append_column("minutes", pa.array(np.arange(rows) * 60, pa.timestamp("s")).cast(pa.timestamp("us")))
+    table = table.append_column("missing", pa.array([None, 7] * (rows // 2), pa.uint64()))
+    with DatasetWriter(tmp_path / "table", table.schema) as writer:
+        for batch in table.to_batches():
+            writer.write(batch)
+    file = tmp_path / "table" / "part-00000.parquet"
+    assert pq.read_table(file).equals(table)
+    assert duckdb.read_parquet(str(file)).to_arrow_table().equals(table)
+    group = pq.read_metadata(file).row_group(0)
+    forms = {name: set(group.column(place).encodings) for place, name in enumerate(table.schema.names)}
+    kinds = {name: form & {"DELTA_BINARY_PACKED", "RLE_DICTIONARY"} for name, form in forms.items()}
+    assert kinds["consecutive"] == kinds["minutes"] == {"DELTA_BINARY_PACKED"}
+    assert kinds["few"] == {"RLE_DICTIONARY"}
+    assert kinds["random"] == kinds["fractions"] == set()
 
 
 def test_a_dataset_without_rows_has_columns(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One pass where the first rows determine the types, and the careful way where they do not: the same table by both."""
 
+import itertools
 import os
 import random
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubeline.data import engine
+from kubeline.data import engine, lines
 from kubeline.data.limits import SETTING
 from kubeline.data.lines import Lines, estimated_rows
 from kubeline.data.notation import PLAIN
@@ -154,6 +155,31 @@ def test_the_progress_of_a_load_knows_about_how_many_rows_will_come(tmp_path: Pa
         files.append(Lines(path, ",", ["a", "b"], "\n"))
     assert estimated_rows(files) == pytest.approx(40_010, rel=0.1)
     assert estimated_rows([]) == 0
+
+
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_blocks_are_filled_again_unless_something_still_looks_at_them(
+    is_seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Any] = []  # held, so that each block is another object
+    reader = pa.BufferReader
+
+    def read(block: bytearray) -> pa.BufferReader:
+        used.append(memoryview(block) if is_seen else block)
+        return reader(block)
+
+    monkeypatch.setattr(lines, "BLOCK", 64)
+    monkeypatch.setattr(pa, "BufferReader", read)
+    numbers, files = iter(range(10_000)), list[Lines]()
+    for rows in (200, 1, 0, 500, 3):
+        values = [f"{number},{'x' * (number % 100)}" for number in itertools.islice(numbers, rows)]
+        path = tmp_path / f"{len(files)}.csv"
+        path.write_text("\n".join(["a,b", *values]) + "\n" * (rows % 2), encoding="utf-8")
+        files.append(Lines(path, ",", ["a", "b"], "\n"))
+    table = pa.Table.from_batches(lines.read(files, ["a", "b"], lambda batch: batch))
+    assert table["a"].to_pylist() == [str(number) for number in range(704)]
+    assert [len(text or "") for text in table["b"].to_pylist()] == [number % 100 for number in range(704)]
+    assert is_seen or len({id(block) for block in used}) < len(used) / 4
 
 
 def test_a_text_of_two_lines_deep_in_a_file_leaves_the_rows_before_and_after_it_as_they_are(

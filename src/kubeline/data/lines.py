@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from kubeline.data.limits import CSV_LINE, scaled
 
 WORKERS = min(8, os.cpu_count() or 1)
 AHEAD = 3  # blocks that are parsed beyond those at work, while a chunk of so many is written: no core waits for it
-_BLOCK = 4 << 20  # bytes that one thread parses at a time
+BLOCK = 4 << 20  # bytes that one thread parses at a time
 _HEAD = 1 << 18  # bytes by which rows are estimated
 
 
@@ -71,14 +71,17 @@ def read(
     Raises:
         NotPlainError: where a block is not certain; the rows after those that were given are left to the engine.
     """
+    spare: list[bytearray] = []  # blocks that are parsed: to fill one again takes half the time of a new one
 
-    def parsed(block: bytes, lines: Lines) -> pa.RecordBatch:
-        return convert(_parsed(block, lines, columns))
+    def parsed(block: bytearray, lines: Lines) -> pa.RecordBatch:
+        batch = _parsed(block, lines, columns)
+        spare.append(block)
+        return convert(batch)
 
     waiting: deque[Future[pa.RecordBatch]] = deque()
     with ThreadPoolExecutor(WORKERS) as workers:
         try:
-            for block, lines in _blocks(files):
+            for block, lines in _blocks(files, spare):
                 waiting.append(workers.submit(parsed, block, lines))
                 if len(waiting) > WORKERS + AHEAD:
                     yield waiting.popleft().result()
@@ -89,24 +92,38 @@ def read(
                 each.cancel()
 
 
-def _blocks(files: Sequence[Lines]) -> Iterator[tuple[bytes, Lines]]:
-    """Whole lines, some megabytes at a time, without the headers."""
+def _blocks(files: Sequence[Lines], spare: list[bytearray]) -> Iterator[tuple[bytearray, Lines]]:
+    """Whole lines, some megabytes at a time, without the headers; in blocks that are spare, while there are some."""
     half = scaled(CSV_LINE) // 2  # so that no line of a block is longer than the engine takes
     for lines in files:
+        size = min(BLOCK, half, lines.path.stat().st_size)
         with lines.path.open("rb") as file:
             _line(file, half)
-            while block := file.read(min(_BLOCK, half)):
-                yield block if block.endswith(b"\n") else block + _line(file, half), lines
+            while block := _filled(spare.pop() if spare else bytearray(), size, file, half):
+                yield block, lines
 
 
-def _line(file: BinaryIO, most: int) -> bytes:
+def _filled(block: bytearray, size: int, file: BufferedReader, most: int) -> bytearray:
+    """The block with the next lines of the file, about `size` bytes of them; empty at its end."""
+    if len(block) < size:
+        block = bytearray(size)
+    read = file.readinto(memoryview(block)[:size])
+    rest = _line(file, most) if read and block[read - 1] != ord("\n") else b""
+    try:
+        block[read:] = rest
+    except BufferError:  # a thread of Arrow has not let go of it
+        return block[:read] + rest
+    return block
+
+
+def _line(file: BufferedReader, most: int) -> bytes:
     line = file.readline(most)
     if len(line) == most:
         raise NotPlainError
     return line
 
 
-def _parsed(block: bytes, lines: Lines, columns: Sequence[str]) -> pa.RecordBatch:
+def _parsed(block: bytearray, lines: Lines, columns: Sequence[str]) -> pa.RecordBatch:
     has_quotes = b'"' in block
     if b"\0" in block or not _has_end(block, lines.end) or not _is_text(block):
         raise NotPlainError
@@ -138,7 +155,7 @@ def _parsed(block: bytes, lines: Lines, columns: Sequence[str]) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays(found, names=list(columns))
 
 
-def _is_well_quoted(block: bytes, delimiter: str) -> bool:
+def _is_well_quoted(block: bytearray, delimiter: str) -> bool:
     """Whether quotes stand around whole fields or, doubled, in them, and every line ends outside of them."""
     characters = np.frombuffer(b"\n" + block + b"\n", np.uint8)
     quotes = np.flatnonzero(characters == ord('"'))
@@ -152,14 +169,14 @@ def _is_well_quoted(block: bytes, delimiter: str) -> bool:
     )
 
 
-def _has_end(block: bytes, end: str) -> bool:
+def _has_end(block: bytearray, end: str) -> bool:
     """Whether all lines end alike."""
     if end == "\n":
         return b"\r" not in block
     return block.count(b"\r") == block.count(b"\n") == block.count(b"\r\n")
 
 
-def _is_text(block: bytes) -> bool:
+def _is_text(block: bytearray) -> bool:
     if block.isascii():
         return True
     try:

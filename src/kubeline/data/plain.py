@@ -240,11 +240,13 @@ def _all_certain(column: pa.Array, kind: str) -> pa.Array | None:
 
 def _are_kept(numbers: pa.Array, column: pa.Array, lengths: NDArray[np.int32]) -> bool:
     """Whether all numbers are finite, and a double keeps what is written."""
+    values = np.frombuffer(numbers.buffers()[1], count=len(numbers))  # anything where one is missing
     long = np.flatnonzero(lengths > _DIGITS)
-    none = np.flatnonzero((lengths >= _MIN_LOST) & (np.frombuffer(numbers.buffers()[1], count=len(numbers)) == 0))
-    return (
-        pc.all(pc.is_finite(numbers)).as_py() is not False
-        and (not len(long) or bool(np.all(_is_kept(column.take(pa.array(long))))))
+    zeros = np.flatnonzero(values == 0)
+    none = zeros[lengths.take(zeros) >= _MIN_LOST]
+    return bool(
+        (np.isfinite(values).all() or pc.all(pc.is_finite(numbers)).as_py() is not False)
+        and (not len(long) or np.all(_is_kept(column.take(pa.array(long)))))
         and (not len(none) or pc.all(pc.match_substring_regex(column.take(pa.array(none)), "^-?[0.]*$")).as_py())
     )
 

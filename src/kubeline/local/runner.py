@@ -137,10 +137,11 @@ def _environment(root: Path, receiver: Receiver) -> dict[str, str]:
     """Variables of the runner and of steps that run as processes."""
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # OMP_WAIT_POLICY: steps may run side by side here, and threads that wait by spinning would starve each other
+    # waiting: steps may run side by side here, and threads that wait by spinning would starve each other
     # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
     own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path, "MLFLOW_TRACKING_URI": of_runs(root)}
-    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **own, ADDRESS: receiver.address}
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}
+    return {**waiting, **os.environ, **own, ADDRESS: receiver.address}
 
 
 def _worker(
