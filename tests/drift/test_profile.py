@@ -26,6 +26,7 @@ from kubeline.drift.profile import (
 from kubeline.drift.statistics import Bin, CategoryCounts, adjust, category_bins, divergence, interval_labels
 from kubeline.drift.values import cells, numbers, numbers_in, texts, texts_in
 from kubeline.errors import UserError
+from kubeline.typing import Array
 from tests.drift.helpers import KINDS, table
 
 
@@ -117,6 +118,28 @@ def test_integers_with_many_values_are_labelled_as_integers() -> None:
     labels = interval_labels(number(np.arange(1_000)))
     assert labels[:2] == ["up to 99", "100 to 199"]
     assert labels[-1] == "from 900"
+
+
+def edges_by_every_value(values: Array) -> list[float]:
+    """Those of a column with more than 20 values that lie far from each other, from all of them and their counts."""
+    distinct, counts = np.unique(values, return_counts=True)
+    middles = (distinct[1:] + distinct[:-1]) / 2
+    ends = [distinct[0] - (distinct[1] - distinct[0]) / 2, distinct[-1] + (distinct[-1] - distinct[-2]) / 2]
+    between = np.array([ends[0], *middles, ends[1]])
+    frequent = np.flatnonzero(counts * 10 >= len(values))
+    at = np.searchsorted(np.cumsum(counts), len(values) * np.arange(1, 10) / 10)
+    at = at[(at + 1 < len(distinct)) & ~np.isin(at, frequent)]
+    return np.unique([*between[at + 1], *between[frequent], *between[frequent + 1]]).tolist()
+
+
+@pytest.mark.parametrize("rows", [21, 99, 100, 10_007])
+@pytest.mark.parametrize("zeros", [0.0, 0.08, 0.3, 0.95])
+@pytest.mark.parametrize("different", [21, 40, 10_000])
+def test_edges_are_found_as_if_every_value_was_looked_at(rows: int, zeros: float, different: int) -> None:
+    rng = np.random.default_rng(rows)
+    values = np.concatenate([np.arange(-10, 11), rng.integers(-different, different, rows)]).astype(float)
+    values[21:][rng.random(rows) < zeros] = 0
+    assert quantile_edges(rng.permutation(values)) == edges_by_every_value(values)
 
 
 @pytest.mark.parametrize("values", [[5.0], [1e308, -1e308], [5e-324, 0.0], [1.0, np.nextafter(1.0, 2)], [0.1] * 3])

@@ -20,6 +20,7 @@ from kubeline.typing import Array
 ROWS = 10_000  # of each sample, at most
 CELLS = 1_000_000  # of a wide table, fewer rows
 _CACHED = 32_768  # rows
+_LEADING = 20  # bits of a number by which most rows that are not looked for are left out
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class CodedRows:
         size = size_of(len(self.columns))
         if len(self) <= size:
             return self._take(self._order())
-        starts = np.linspace(0, len(self), size, endpoint=False)
-        return self._take(self._order()[starts.astype(np.int64)])
+        ranks = np.linspace(0, len(self), size, endpoint=False).astype(np.int64)
+        return self._take(_places(self._mixed(), ranks) if self.together is None else self._order()[ranks])
 
     def only(self, names: list[str]) -> Self:
         """These columns, in their order."""
@@ -81,6 +82,13 @@ class CodedRows:
 
     def _order(self) -> Array:
         """By group, and within it by chance that the row itself decides."""
+        mixed = self._mixed()
+        # rows with the same number are the same, so that their order is nothing
+        order: Array = np.argsort(mixed) if self.together is None else np.lexsort((mixed, self.together))
+        return order
+
+    def _mixed(self) -> Array:
+        """(n,) a number of each row, from all over the range of 64 bits."""
         rng = np.random.default_rng(0)
         factors = rng.integers(1, 2**63, len(self.columns), dtype=np.uint64) | np.uint64(1)
         mixed = np.zeros(len(self), dtype=np.uint64)
@@ -90,9 +98,7 @@ class CodedRows:
                 some ^= codes[:, place]
                 some *= factor
                 some ^= some >> np.uint64(31)
-        # rows with the same number are the same, so that their order is nothing
-        order: Array = np.argsort(mixed) if self.together is None else np.lexsort((mixed, self.together))
-        return order
+        return mixed
 
     def _take(self, places: Array) -> Self:
         return type(self)(self.columns, self.codes[places], None if self.together is None else self.together[places])
@@ -101,6 +107,23 @@ class CodedRows:
 def size_of(columns: int) -> int:
     """Rows that are kept of a table with so many columns."""
     return min(ROWS, CELLS // max(columns, 1))
+
+
+def _places(numbers: Array, ranks: Array) -> Array:
+    """Where the numbers of these ranks are: a sort of numbers takes a fifth of the time of one of their places."""
+    wanted = np.sort(numbers)[ranks]
+    leading = np.uint64(64 - _LEADING)
+    has = np.zeros(1 << _LEADING, dtype=bool)
+    has[wanted >> leading] = True
+    likely = np.concatenate(
+        [
+            start + np.flatnonzero(has[numbers[start : start + _CACHED] >> leading])
+            for start in range(0, len(numbers), _CACHED)
+        ]
+    )
+    likely = likely[np.argsort(numbers[likely])]
+    found: Array = likely[np.searchsorted(numbers[likely], wanted)]
+    return found
 
 
 def _numbered(values: pd.Series) -> Array:

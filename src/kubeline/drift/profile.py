@@ -5,7 +5,7 @@ category. The profile is plain JSON, holds no time stamp, and is the same for th
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ VERSION: Literal[1] = 1
 BINS = 10  # deciles, for which the usual limits of the population stability index were set (Siddiqi 2006)
 MAX_CATEGORIES = 10_000  # categories of one column that are listed by name
 QUANTILES = 101  # every percent, for display
+_CACHED = 32_768  # values
 _LATER = ("calibrations", "losses", "clusters", "sample", "labels")  # fields that profiles did not always have
 
 
@@ -240,7 +241,7 @@ def _number_profile(kind: Kind, edges: list[float], counts: list[int], missing: 
         missing=missing,
         edges=edges,
         counts=counts,
-        integer=bool(finite.size and np.array_equal(finite, np.rint(finite))),
+        integer=bool(finite.size) and _every(finite, lambda some: np.array_equal(some, np.rint(some))),
         mean=mean if mean is not None and np.isfinite(mean) else None,
         std=std if std is not None and np.isfinite(std) else None,
         quantiles=quantiles.tolist(),
@@ -279,34 +280,67 @@ def quantile_edges(values: Array) -> list[float]:
 
 def _edges(ordered: Array) -> list[float]:
     """The same of finite values in ascending order."""
-    distinct, counts = _distinct(ordered)
-    if not distinct.size:
-        return []
-    if distinct.size <= 2 * BINS:
-        atoms = np.arange(distinct.size)
-        edges: set[float] = set()
-    else:
-        atoms = np.flatnonzero(counts * BINS >= counts.sum())
-        cumulative = np.cumsum(counts)
-        at = np.searchsorted(cumulative, counts.sum() * np.arange(1, BINS) / BINS)  # the value that holds the quantile
-        at = np.setdiff1d(at, atoms)
-        edges = {_between(distinct, i + 1) for i in at.tolist() if i + 1 < distinct.size}
+    distinct, atoms, at = _landmarks(ordered)
+    edges = {_between(distinct, i + 1) for i in at.tolist() if i + 1 < distinct.size}
     for i in atoms.tolist():
         edges |= {_between(distinct, i), _between(distinct, i + 1)}
     return sorted(edge for edge in edges if np.isfinite(edge))
 
 
+def _landmarks(ordered: Array) -> tuple[Array, Array, Array]:
+    """Values that edges are beside, with the values next to them and those at both ends.
+
+    They are found without a look at every value, of which there are millions.
+
+    Returns:
+        These different values in ascending order; which of them get a bin of their own; and which others hold a
+        quantile.
+    """
+    first = _first_places(ordered, 2 * BINS + 1)
+    if first.size <= 2 * BINS:
+        return ordered[first], np.arange(first.size), np.arange(0)
+    rows = len(ordered)
+    begin = np.unique(_begin(ordered, ordered[:: rows // BINS]))  # a value as frequent as a bin is among them
+    frequent = begin[(_end(ordered, ordered[begin]) - begin) * BINS >= rows]
+    holding = _begin(ordered, ordered[np.ceil(rows * np.arange(1, BINS) / BINS).astype(int) - 1])
+    chosen = np.concatenate([frequent, holding, first[:2], _begin(ordered, ordered[-1:])])
+    before = _begin(ordered, ordered[chosen[chosen > 0] - 1])
+    after = _end(ordered, ordered[chosen])
+    places = np.unique(np.concatenate([chosen, before, after[after < rows]]))
+    atoms = np.searchsorted(places, frequent)
+    return ordered[places], atoms, np.setdiff1d(np.searchsorted(places, holding), atoms)
+
+
+def _first_places(ordered: Array, most: int) -> Array:
+    """Where the first so many different values begin."""
+    places: list[int] = []
+    place = 0
+    while place < len(ordered) and len(places) < most:
+        places.append(place)
+        place = int(_end(ordered, ordered[place]))
+    return np.array(places, dtype=np.int64)
+
+
+def _begin(ordered: Array, values: Array) -> Array:
+    """Where each of these values occurs first."""
+    return np.searchsorted(ordered, values)
+
+
+def _end(ordered: Array, values: Array) -> Array:
+    """Where the value after each of these occurs first."""
+    return np.searchsorted(ordered, values, side="right")
+
+
 def ascending(values: Array) -> Array:
     """The finite values, sorted; themselves where they are so already."""
-    known = np.isfinite(values)
-    finite = values if known.all() else values[known]
-    return finite if (finite[1:] >= finite[:-1]).all() else np.sort(finite)
+    finite = values if _every(values, lambda some: bool(np.isfinite(some).all())) else values[np.isfinite(values)]
+    in_order = _every(finite, lambda some: bool((some[1:] >= some[:-1]).all()), 1)
+    return finite if in_order else np.sort(finite)
 
 
-def _distinct(ordered: Array) -> tuple[Array, Array]:
-    """The different values of a sorted array, and how often each occurs."""
-    starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(ordered)), dtype=bool), ordered[1:] != ordered[:-1]]))
-    return ordered[starts], np.diff(starts, append=len(ordered))
+def _every(values: Array, holds: Callable[[Array], bool], overlap: int = 0) -> bool:
+    """Whether this holds of all values, by as many as a cache holds, until it does not."""
+    return all(holds(values[start : start + _CACHED + overlap]) for start in range(0, len(values), _CACHED))
 
 
 def _between(distinct: Array, i: int) -> float:
