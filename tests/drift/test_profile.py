@@ -135,7 +135,7 @@ def edges_by_every_value(values: Array) -> list[float]:
 @pytest.mark.parametrize("rows", [21, 99, 100, 10_007])
 @pytest.mark.parametrize("zeros", [0.0, 0.08, 0.3, 0.95])
 @pytest.mark.parametrize("different", [21, 40, 10_000])
-def test_edges_are_found_as_if_every_value_was_looked_at(rows: int, zeros: float, different: int) -> None:
+def test_edges_are_those_that_all_values_and_their_counts_give(rows: int, zeros: float, different: int) -> None:
     rng = np.random.default_rng(rows)
     values = np.concatenate([np.arange(-10, 11), rng.integers(-different, different, rows)]).astype(float)
     values[21:][rng.random(rows) < zeros] = 0

@@ -290,7 +290,7 @@ def _edges(ordered: Array) -> list[float]:
 def _landmarks(ordered: Array) -> tuple[Array, Array, Array]:
     """Values that edges are beside, with the values next to them and those at both ends.
 
-    They are found without a look at every value, of which there are millions.
+    They are found by searches, for there may be millions of values.
 
     Returns:
         These different values in ascending order; which of them get a bin of their own; and which others hold a
