@@ -20,6 +20,7 @@ import yaml
 from kfp.dsl import Model
 
 from kubeline import __version__
+from kubeline.local.runner import LEAN
 from kubeline.model_client.golden import GoldenRows
 from kubeline.model_package import ModelPackage
 from kubeline.ports import free_ports
@@ -43,6 +44,11 @@ def test_the_distribution_kubeline_is_installed_in_every_image(images: dict[str,
     asked = "import importlib.metadata as m, kubeline; print(m.version('kubeline'), kubeline.__version__)"
     done = images[image].run(["python3", "-c", asked])
     assert done.stdout.split() == [__version__, __version__], done.stderr
+
+
+@pytest.mark.parametrize("image", ["steps", "drift", "deploy"])
+def test_threads_and_memory_of_a_step_are_the_same_in_its_image_as_in_a_local_run(image: str) -> None:
+    assert stages(dockerfile(image))[image].environment.items() >= LEAN.items()
 
 
 @pytest.mark.parametrize("image", ["steps", "drift"])

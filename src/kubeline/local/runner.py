@@ -25,6 +25,13 @@ from kubeline.processes import bound_command, kill_group
 from kubeline.registry.opening import of_runs
 from kubeline.secrets import Secrets
 
+# Variables that steps run with unless others are given, here as in their images.
+LEAN = {
+    "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning starve each other, and the steps beside them
+    "OPENBLAS_THREAD_TIMEOUT": "4",  # the same of numpy's, which spin for 2 to this power of cycles
+    "NUMPY_MADVISE_HUGEPAGE": "0",  # with huge pages a step holds up to a fifth more memory than it writes into
+    "MIMALLOC_ALLOW_THP": "0",  # the same of Arrow's allocator
+}
 _ANSI = re.compile(r"\x1b\[\d+m")  # colours, which a file does not show
 _EXIT_SECONDS = 10.0
 _CODES = {UserError.exit_code, PlatformError.exit_code, NotKnownError.exit_code, 128 + signal.SIGINT}
@@ -137,11 +144,9 @@ def _environment(root: Path, receiver: Receiver) -> dict[str, str]:
     """Variables of the runner and of steps that run as processes."""
     # PATH: a step's command is `python3`, which must be this environment's
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # waiting: steps may run side by side here, and threads that wait by spinning would starve each other
     # PYTHONSAFEPATH: a step's command is `python3 -m`, which would take modules from the folder that this was called in
     own = {"PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", "PATH": path, "MLFLOW_TRACKING_URI": of_runs(root)}
-    waiting = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_THREAD_TIMEOUT": "4"}
-    return {**waiting, **os.environ, **own, ADDRESS: receiver.address}
+    return {**LEAN, **os.environ, **own, ADDRESS: receiver.address}
 
 
 def _worker(
