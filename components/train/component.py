@@ -97,7 +97,8 @@ def train(
         tuning_workers: Trials that are begun together, and fitted side by side as far as the step's CPUs and memory go.
             The same seed and number give the same trials, on any machine.
         folds: Folds of the cross-validation that scores a trial. At least 2.
-        validation_fraction: Share of the rows, or of the groups, that is held out. Between 0 and 1.
+        validation_fraction: Share of the rows, or of the groups, that is held out. Between 0 and 1. Of a large table it
+            is less: 100,000 rows, or as many as have 1,000 of the rarest class.
         tolerance: Greatest difference allowed between scikit-learn and ONNX on a held-out row: of a probability, or of
             a regression's prediction in standard deviations of the target.
         seed: Of everything random. A whole number from 0.

@@ -174,3 +174,24 @@ def test_where_the_split_column_leaves_a_class_out_rows_are_held_out_at_random_a
     given = Roles("y", time="day")
     with pytest.raises(UserError, match="are all of class 'True'"):
         divide(read(path, given, "auto"), given, 0.1, 0, calibrated=False, number=0)
+
+
+@pytest.mark.parametrize(
+    ("rarest", "held", "said"),
+    [
+        (0, 100_000, "a share of 0.333 instead of 0.5: of so many rows 100,000 are enough"),
+        (2_500, 120_000, "a share of 0.4 instead of 0.5: of so many rows 100,000 are enough, with 1,000 of the rarest"),
+        (1_000, 150_000, ""),
+    ],
+)
+def test_of_a_large_table_no_more_is_held_out_than_is_enough_for_all_rows_and_for_the_rarest_class(
+    dataset: Maker, rarest: int, held: int, said: str
+) -> None:
+    y = np.linspace(0, 1, 300_000) if not rarest else np.where(np.arange(300_000) < rarest, "rare", "common")
+    path = dataset(pd.DataFrame({"x": np.arange(300_000) % 1009, "y": y})).path
+    given = Roles("y")
+    table, learned, found, _ = divide(read(path, given, "auto"), given, 0.5, 0, calibrated=False, number=0)
+    assert len(found) == pytest.approx(held, abs=600)  # copies stay together
+    assert len(learned) + len(found) == 300_000
+    assert said in "".join(table.notes)
+    assert ("instead of 0.5" in "".join(table.notes)) is bool(said)

@@ -12,6 +12,10 @@ from kubeline.training.table import TrainingTable
 from kubeline.typing import Array
 
 ENCODING_FOLDS = 5  # scikit-learn's default for target encoding
+# What is held out of a large table at most. The share of a class that is found, the score's least certain part, is
+# then known to 0.03 at worst, that of all rows to 0.003 (95 %).
+_ENOUGH = 100_000  # rows
+_ENOUGH_OF_CLASS = 1_000  # rows of the rarest class, for which more may be held out
 
 
 def divide(
@@ -24,7 +28,8 @@ def divide(
     Args:
         table: the table.
         roles: of its columns.
-        fraction: share of rows to hold out, for validation and again for calibration.
+        fraction: share of rows to hold out, for validation and again for calibration; less of a large table, see
+            :func:`_enough`.
         seed: of the random choice.
         calibrated: whether rows are held out for calibration.
         number: of folds that tuning will need of the rows to learn from, or 0.
@@ -35,6 +40,7 @@ def divide(
     Raises:
         UserError: when one of the parts would lack rows or a class.
     """
+    table, fraction = _enough(table, fraction)
 
     def parts(table: TrainingTable) -> tuple[Array, Array, Array | None]:
         rows, held = hold_out(table, np.arange(len(table.y)), fraction, seed, "validation")
@@ -58,6 +64,22 @@ def divide(
         how = "the last rows by" if table.times is not None else "whole groups of"
         said = f"held out are {how} '{found}', because split went by it"
     return replace(table, notes=[*table.notes, said]), *divided
+
+
+def _enough(table: TrainingTable, fraction: float) -> tuple[TrainingTable, float]:
+    """The share to hold out, and the table with a note where it is less than asked for.
+
+    More than enough rows make no score better, and are lost to learning.
+    """
+    share = _ENOUGH / len(table.y)
+    if table.classes is not None:
+        share = max(share, _ENOUGH_OF_CLASS / np.bincount(table.y).min())
+    if share >= fraction:
+        return table, fraction
+    said = f"held out is a share of {share:.3g} instead of {fraction:g}: of so many rows {_ENOUGH:,} are enough" + (
+        f", with {_ENOUGH_OF_CLASS:,} of the rarest class" if table.classes is not None else ""
+    )
+    return replace(table, notes=[*table.notes, said]), share
 
 
 def hold_out(table: TrainingTable, rows: Array, fraction: float, seed: int, purpose: str) -> tuple[Array, Array]:
@@ -214,18 +236,30 @@ def _random(table: TrainingTable, rows: Array, fraction: float, seed: int) -> tu
     y = table.y[rows] if table.classes is not None else np.zeros(len(rows), dtype=np.int64)
     held = np.zeros(len(rows), dtype=bool)
     has_copies = table.equal.max() + 1 < len(table.equal)
-    for code in np.unique(y):
+    for code in np.flatnonzero(np.bincount(y)):
         members = generator.permutation(np.flatnonzero(y == code))
         wanted = max(1, round(fraction * len(members)))
-        codes = pd.factorize(table.equal[rows[members]])[0] if has_copies else np.arange(len(members))
-        sizes = np.bincount(codes)
-        if len(sizes) == 1:
-            held[members[:wanted]] = True
-        else:
-            chosen = np.zeros(len(sizes), dtype=bool)
-            chosen[_nearest(sizes, wanted)] = True
-            held[members[chosen[codes]]] = True
+        copies = pd.factorize(table.equal[rows[members]])[0] if has_copies else None
+        held[_first(members, copies, wanted)] = True
     return np.flatnonzero(~held), np.flatnonzero(held)
+
+
+def _first(members: Array, copies: Array | None, wanted: int) -> Array:
+    """About as many of the first rows as are wanted, and not all where it can be avoided.
+
+    Args:
+        members: positions of the rows of a class, shuffled.
+        copies: the same number for rows that are copies of each other; None where there are none.
+        wanted: how many rows.
+    """
+    if copies is None:
+        return members[: min(wanted, max(1, len(members) - 1))]
+    sizes = np.bincount(copies)
+    if len(sizes) == 1:
+        return members[:wanted]
+    chosen = np.zeros(len(sizes), dtype=bool)
+    chosen[_nearest(sizes, wanted)] = True
+    return members[chosen[copies]]
 
 
 def _nearest(sizes: Array, wanted: int) -> Array:
