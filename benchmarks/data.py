@@ -9,12 +9,14 @@ grow.
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
 from benchmarks.data_goals import draw, show
 from benchmarks.measure import Run, Way, compare
+from kubeline.local.runner import LEAN
 
 ROWS = 1_000_000
 LARGE = 2_000_000  # rows from which on everything is run once instead of three times
@@ -24,8 +26,6 @@ PEERS = Path(".cache/bench-data/bin/python")
 START = """
 import json, os, shutil
 os.environ["_KFP_RUNTIME"] = "true"  # as in a pod
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as the image and local runs have it
-os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"  # this too
 from pathlib import Path
 from types import SimpleNamespace
 folder = Path({folder!r})
@@ -64,16 +64,13 @@ from kubeline.training import train
 (model,) = clean("trained")
 train.run(made("train"), model, made("metrics"), made("training"), target="target")
 """
+ESTIMATOR = "from sklearn.ensemble import HistGradientBoostingClassifier"
 FITTED = """
-import os
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # as in the step beside it
-os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"  # this too
 from kubeline.roles import Roles
 from kubeline.training import estimators, preprocessing
 from kubeline.training.holdout import divide
 from kubeline.training.matrix import matrix
 from kubeline.training.table import read
-from sklearn.ensemble import HistGradientBoostingClassifier
 roles, estimator = Roles("target"), estimators.find("hist_gradient_boosting")
 table, rows, _, _ = divide(read({folder!r} + "/train", roles, "auto"), roles, 0.1, 0, calibrated=False, number=0)
 settings, _ = preprocessing.take({{}}, estimator, table.task)
@@ -172,14 +169,14 @@ def main(rows: int = ROWS) -> dict[str, Run]:
         write_table(Path(folder) / "table.csv", rows)
         write_table(Path(folder) / "sample.csv", min(rows, SAMPLE), 0.25)
 
-        def way(name: str, *programs: str, python: str = sys.executable, before: str = "", **words: str) -> Way:
-            return Way(name, "".join(programs).format(folder=folder, **words), python, before.format(folder=folder))
+        def way(name: str, *programs: str, python: str = sys.executable, **words: str) -> Way:
+            return Way(name, "".join(programs).format(folder=folder, **words), python)
 
         def polars(name: str, program: str, **words: str) -> list[Way]:
             return [way(name, program, python=str(PEERS), **words)] if PEERS.exists() else []
 
         def ours(name: str, program: str, **words: str) -> Way:
-            return way(f"kubeline {name}", START, program, **words)
+            return replace(way(f"kubeline {name}", START, program, **words), environment=LEAN)
 
         def step(title: str, *ways: Way, most: int = 3) -> None:
             runs = most if rows < LARGE else 1
@@ -199,7 +196,10 @@ def main(rows: int = ROWS) -> dict[str, Run]:
             way("DuckDB, SUMMARIZE", SUMMARY),
         )
         step("split", ours("split", SPLIT), way("Arrow, read and write", COPY))
-        step("train on four fifths", ours("train", TRAIN), way("scikit-learn, its fit alone", FIT, before=FITTED))
+        fit = Way(
+            "scikit-learn, its fit alone", FIT, environment=LEAN, imports=ESTIMATOR, before=FITTED.format(folder=folder)
+        )
+        step("train on four fifths", ours("train", TRAIN), fit)
         compare("train, for the steps below", ours("train on a sample", TRAIN_SAMPLE), runs=1)
         step("evaluate a fifth of it", ours("evaluate", EVALUATE), way("read and predict alone", PREDICT))
         step("drift_check", ours("drift_check", DRIFT, reference='reference=made("loaded")'))

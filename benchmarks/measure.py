@@ -1,11 +1,12 @@
 """Measures two ways of doing one thing, in turn, each in a process of its own (Linux, for the peak memory)."""
 
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.table import Table
@@ -15,11 +16,16 @@ RUNS = 3
 
 @dataclass(frozen=True)
 class Way:
-    """A named way of doing something: a Python program, and what goes before it that does not count."""
+    """A named way of doing something: a Python program, what it imports, and what goes before it that does not count.
+
+    The start of Python and what is imported count. `environment` has variables besides those of this process.
+    """
 
     name: str
     program: str
     python: str = sys.executable
+    environment: Mapping[str, str] = field(default_factory=dict)
+    imports: str = ""
     before: str = ""
 
 
@@ -72,13 +78,14 @@ def show(title: str, rows: Sequence[tuple[str, float]]) -> None:
 
 def _run(way: Way) -> Run:
     now = "import os, time\nnow = time.perf_counter(), sum(os.times()[:4])"
+    pause = f"{now}\nbegan = now\n{way.before}\n{now}\npause = now[0] - began[0], now[1] - began[1]"
     peak = "open('/proc/self/status').read().split('VmHWM:')[1].split()[0]"
-    began = f"{way.before}\n{now}\nbegan = now" if way.before else "began = 0, 0"
-    wrapped = f"{began}\n{way.program}\n{now}\nprint(now[0] - began[0], now[1] - began[1], {peak})"
+    wrapped = f"{way.imports}\n{pause}\n{way.program}\n{now}\nprint(pause[0], now[1] - pause[1], {peak})"
     started = time.perf_counter()
-    done = subprocess.run([way.python, "-c", wrapped], check=False, capture_output=True, text=True)  # noqa: S603
+    environment = {**os.environ, **way.environment}
+    done = subprocess.run([way.python, "-c", wrapped], check=False, capture_output=True, text=True, env=environment)  # noqa: S603
     elapsed = time.perf_counter() - started
     if done.returncode:
         sys.exit(f"{way.name} failed:\n{done.stderr}")
-    *_, seconds, cpu, memory = done.stdout.split()
-    return Run(float(seconds) if way.before else elapsed, float(cpu), int(memory) / 1024)
+    *_, paused, cpu, memory = done.stdout.split()
+    return Run(elapsed - float(paused), float(cpu), int(memory) / 1024)

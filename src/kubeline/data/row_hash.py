@@ -48,6 +48,12 @@ def salted(hashes: Hashes, seed: int) -> Hashes:
     return mix(hashes ^ _of_text(f"seed {seed}"))
 
 
+def different(hashes: Hashes) -> Hashes:
+    """Each hash once, in ascending order: sorting them takes a fifth of the time of a table of them."""
+    ordered = np.sort(hashes)
+    return ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
+
+
 def mix(hashes: Hashes) -> Hashes:
     """The finalizer of splitmix64 (Steele, Lea, Flood, 2014): every bit of the result depends on every bit."""
     mixed: Hashes = hashes ^ (hashes >> np.uint64(30))

@@ -43,7 +43,9 @@ def encode_column(column: pd.Series, kind: Kind, number: type = np.float32) -> A
         return _seconds(column)
     if kind == "boolean":
         return _booleans(column)
-    return _numbers(column, number)
+    values = _floats(column, "a number")
+    _furthest(column, values, number)
+    return values.astype(number)
 
 
 def encode_categories(column: pd.Series, of: Callable[[Array], Array]) -> Array:
@@ -70,7 +72,9 @@ def encode_exactly(column: pd.Series) -> Array:
     Raises:
         UserError: names the value and its row.
     """
-    values = _numbers(column, np.float32, keep=np.float64)
+    values = _floats(column, "a number")
+    if _furthest(column, values, np.float32) < EXACT_WHOLE_NUMBERS:
+        return values
     for row in np.flatnonzero(np.abs(values) >= EXACT_WHOLE_NUMBERS):
         given = column.iloc[row]
         if isinstance(given, (int, np.integer, Decimal)) and int(given) != int(values[row]):
@@ -81,17 +85,17 @@ def encode_exactly(column: pd.Series) -> Array:
     return values
 
 
-def _numbers(column: pd.Series, number: type, keep: type | None = None) -> Array:
-    wide = _floats(column, "a number")
-    with np.errstate(over="ignore"):  # what is too large for float32 is refused as infinite below
-        values: Array = wide.astype(number, copy=False)
-    if np.isinf(values).any():
-        row = int(np.flatnonzero(np.isinf(values))[0])
-        raise UserError(
-            f"column '{column.name}' holds {form_of(float(wide[row]))} in row {row}, which is infinite as "
-            f"{np.dtype(number).name}; make infinite values finite or missing"
-        )
-    return values if keep is None else wide
+def _furthest(column: pd.Series, values: Array, number: type) -> float:
+    """The greatest distance from zero, found without an array of its own; what is infinite as `number` is refused."""
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+        ends = np.array([reduce(values, initial=0.0) for reduce in (np.fmin.reduce, np.fmax.reduce)])
+        if not np.isinf(ends.astype(number)).any():
+            return float(np.abs(ends).max())
+        row = int(np.flatnonzero(np.isinf(values.astype(number)))[0])
+    raise UserError(
+        f"column '{column.name}' holds {form_of(float(values[row]))} in row {row}, which is infinite as "
+        f"{np.dtype(number).name}; make infinite values finite or missing"
+    )
 
 
 def _booleans(column: pd.Series) -> Array:
@@ -103,10 +107,10 @@ def _booleans(column: pd.Series) -> Array:
 
 
 def _floats(column: pd.Series, expected: str) -> Array:
-    """Numbers and booleans as float64, missing ones as NaN."""
+    """Numbers and booleans as float64, missing ones as NaN; the column's own memory where they are so already."""
     raw: Array = column.to_numpy()
     if raw.dtype.kind in "fiub":
-        return raw.astype(np.float64)
+        return raw.astype(np.float64, copy=False)
     values = np.full(len(raw), np.nan)
     for row, value in enumerate(raw):
         if isinstance(value, (int, float, np.number, np.bool_, Decimal)):

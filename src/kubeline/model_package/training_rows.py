@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from kubeline.data.row_hash import Hashes, hash_rows, mix
+from kubeline.data.row_hash import Hashes, different, hash_rows, mix
 from kubeline.errors import UserError
 from kubeline.model_package.tables import read_table
 from kubeline.typing import Mask
@@ -35,7 +34,7 @@ class Filter:
     @classmethod
     def of(cls, rows: pa.Table, columns: Sequence[str], hashes: Hashes | None = None) -> Self:
         """The filter of all `rows`; `hashes` are what :func:`hash_rows` makes of these columns, where that is known."""
-        hashes = pd.unique(hash_rows(rows.select(list(columns))) if hashes is None else hashes)
+        hashes = different(hash_rows(rows.select(list(columns))) if hashes is None else hashes)
         found = np.zeros(-(-max(64, _BITS * len(hashes)) // 8) * 8, dtype=bool)
         for start in range(0, len(hashes), _CACHED):
             for place in _places(hashes[start : start + _CACHED], len(found)):

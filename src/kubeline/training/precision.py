@@ -10,6 +10,7 @@ SMALLEST_SPREAD = 2.0**-13  # random forests take numbers 1e-7 apart for equal
 _RESOLUTION = 2.0**-17  # of the spread of a column, that must be distinguished
 _SAMPLED = 100_000  # rows
 _SAMPLED_FOR_BOUNDS = 1_000  # rows
+_FEW = 1_000  # rows
 _MERGED = 0.01  # share of the values that may merge without a word
 
 
@@ -75,7 +76,12 @@ def note(name: str, values: Array, wide: bool) -> str:
 
 def whole(values: Array) -> bool:
     """Whether all are whole numbers; those above 2**53 have no fraction that could be lost."""
-    return float(np.abs(values).max()) <= EXACT_IN_FLOAT64 and bool((values == np.floor(values)).all())
+    return no_fractions(values) and float(np.abs(values).max()) <= EXACT_IN_FLOAT64
+
+
+def no_fractions(values: Array) -> bool:
+    """Whether none has a fraction, which a few of them usually tell."""
+    return all(bool((some == np.floor(some)).all()) for some in (values[:_FEW], values))
 
 
 def width(values: Array, ends: Array) -> float:

@@ -1,5 +1,6 @@
 """From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
 
+import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import pyarrow.types as pat
 
 from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
 from kubeline.data.dataset import open_dataset, to_frame
-from kubeline.data.row_hash import Hashes, hash_rows
+from kubeline.data.row_hash import Hashes, different, hash_rows
 from kubeline.drift.profile import without_missing
 from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import coded_labels, encode_column, encode_exactly
@@ -146,10 +147,8 @@ def check(
         raise UserError(f"the dataset has {counted(raw.num_rows, 'row')}; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
-    with ThreadPoolExecutor(1) as background:
-        hashing = background.submit(_hashed, raw)
-        encoded, coded, given, notes = columns(raw, roles)
-        hashes, equal = hashing.result()
+    encoded, coded, given, notes = columns(raw, roles)
+    hashes = _hashed(raw)
     transform = declare(derive or {}, encoded, given, roles.reasons)
     kinds = {name: kind for name, kind in given.items() if name not in transform.only_read}
     if transform:
@@ -169,16 +168,19 @@ def check(
         groups=_groups(raw, roles.grouped_by),
         times=_times(raw, roles.ordered_by),
         hashes=hashes,
-        equal=equal,
+        equal=_equal(hashes),
         notes=said + notes,
         coded=coded,
     )
 
 
-def _hashed(raw: pa.Table) -> tuple[Hashes, Array]:
-    """The hash of each row, and the same number for equal ones; batch by batch, as much as a cache holds."""
-    hashes = np.concatenate([hash_rows(batch) for batch in raw.to_batches(max_chunksize=_CACHED)])
-    return hashes, _equal(hashes)
+def _hashed(raw: pa.Table) -> Hashes:
+    """The hash of each row: every thread its part, batch by batch, as much as a cache holds."""
+    size = -(-raw.num_rows // THREADS)
+    parts = [raw.slice(start, size) for start in range(0, raw.num_rows, size)]
+    with ThreadPoolExecutor(THREADS) as workers:
+        hashed = workers.map(lambda part: [*map(hash_rows, part.to_batches(max_chunksize=_CACHED))], parts)
+        return np.concatenate(list(itertools.chain(*hashed)))
 
 
 def weighed(table: TrainingTable, roles: Roles, half_life: str) -> TrainingTable:
@@ -249,7 +251,7 @@ def _encoded(raw: pa.Table, name: str, kind: Kind) -> tuple[Array | Categories, 
         return encode_column(values, kind), []
     exact = encode_exactly(values)
     present = without_missing(exact)
-    notes = _identifier(name, _distinct(present), len(present)) if (present == np.floor(present)).all() else []
+    notes = _identifier(name, _distinct(present), len(present)) if precision.no_fractions(present) else []
     wide = precision.needs_float64(present)
     notes += filter(None, [precision.note(name, exact, wide)])
     return exact if wide else exact.astype(np.float32), notes
@@ -369,8 +371,10 @@ def _weights(raw: pa.Table, name: str) -> Array | None:
 
 
 def _equal(hashes: Hashes) -> Array:
-    codes, different = pd.factorize(hashes)
-    return np.arange(len(hashes)) if len(different) < DIFFERENT_ROWS else codes.astype(np.int64)
+    if DIFFERENT_ROWS <= len(different(hashes)) < len(hashes):
+        codes: Array = pd.factorize(hashes)[0].astype(np.int64)
+        return codes
+    return np.arange(len(hashes))
 
 
 def _groups(raw: pa.Table, name: str) -> Array | None:

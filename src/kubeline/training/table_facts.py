@@ -1,5 +1,7 @@
 """What a package says of a table alone, whatever model learned from it; found out while that is fitted."""
 
+import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # loaded on the thread that needs them
 # library wait for each other.
 _LATER = ("serving_form", "parity", "package_files", "training_report")
 _CACHED = 32_768  # rows
+_NICE = 10  # a tenth of the time of a core that another thread wants as well
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Background:
 
     def __init__(self, roles: Roles):
         self._roles = roles
-        self._workers = ThreadPoolExecutor(1)
+        self._workers = ThreadPoolExecutor(1, initializer=_behind)
         self._begun: dict[tuple[str, ...], Future[TableFacts]] = {}
 
     def __enter__(self) -> Self:
@@ -85,6 +88,12 @@ class Background:
         """What is known of the table, of which all candidates have the same rows."""
         self.begin(table, kinds)
         return self._begun[tuple(kinds)].result()
+
+
+def _behind() -> None:
+    """Take the time that the fit leaves: its threads wait for each other, and so for one that shares its core."""
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        os.nice(_NICE)
 
 
 def _load() -> None:
