@@ -1,6 +1,5 @@
 """From a dataset to what a model learns from: roles of columns, kinds of features, the task, the target."""
 
-import itertools
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import pyarrow.types as pat
 
 from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
 from kubeline.data.dataset import open_dataset, to_frame
-from kubeline.data.row_hash import Hashes, different, hash_rows
+from kubeline.data.row_hash import Hashes
 from kubeline.drift.profile import without_missing
 from kubeline.errors import UserError, counted, listed
 from kubeline.model_package.encoding import coded_labels, encode_column, encode_exactly
@@ -26,15 +25,14 @@ from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, Task, positive_class, task_of
 from kubeline.training import precision
 from kubeline.training.categories import Categories, frequent, refuse_numbers_as_text
+from kubeline.training.copies import equal, hashed
 from kubeline.training.estimators import THREADS
 from kubeline.training.recency import by_age
 from kubeline.training.settings import TASKS
 from kubeline.transform.transform import Transform, declare
 from kubeline.typing import Array
 
-DIFFERENT_ROWS = 50  # of a table with fewer, equal rows are what its columns can hold, and no copies
 IDENTIFIER_ROWS = 100  # fewer prove nothing
-_CACHED = 32_768  # rows
 IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
 
 
@@ -148,7 +146,7 @@ def check(
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
     encoded, coded, given, notes = columns(raw, roles)
-    hashes = _hashed(raw)
+    hashes = hashed(raw)
     transform = declare(derive or {}, encoded, given, roles.reasons)
     kinds = {name: kind for name, kind in given.items() if name not in transform.only_read}
     if transform:
@@ -168,19 +166,10 @@ def check(
         groups=_groups(raw, roles.grouped_by),
         times=_times(raw, roles.ordered_by),
         hashes=hashes,
-        equal=_equal(hashes),
+        equal=equal(hashes),
         notes=said + notes,
         coded=coded,
     )
-
-
-def _hashed(raw: pa.Table) -> Hashes:
-    """The hash of each row: every thread its part, batch by batch, as much as a cache holds."""
-    size = -(-raw.num_rows // THREADS)
-    parts = [raw.slice(start, size) for start in range(0, raw.num_rows, size)]
-    with ThreadPoolExecutor(THREADS) as workers:
-        hashed = workers.map(lambda part: [*map(hash_rows, part.to_batches(max_chunksize=_CACHED))], parts)
-        return np.concatenate(list(itertools.chain(*hashed)))
 
 
 def weighed(table: TrainingTable, roles: Roles, half_life: str) -> TrainingTable:
@@ -368,13 +357,6 @@ def _weights(raw: pa.Table, name: str) -> Array | None:
     if not weights.any():
         raise UserError(f"weight column '{name}' is 0 in every row; at least one row must count")
     return scaled_weights(weights)
-
-
-def _equal(hashes: Hashes) -> Array:
-    if DIFFERENT_ROWS <= len(different(hashes)) < len(hashes):
-        codes: Array = pd.factorize(hashes)[0].astype(np.int64)
-        return codes
-    return np.arange(len(hashes))
 
 
 def _groups(raw: pa.Table, name: str) -> Array | None:
