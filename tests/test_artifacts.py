@@ -270,3 +270,11 @@ def test_a_step_takes_the_same_mappings_in_one_order_whatever_order_they_are_giv
     one = shown({"b": {"y": 1, "x": 2}, "a": 0}, rows=[{"d": 1, "c": 2}])
     other = shown({"a": 0, "b": {"x": 2, "y": 1}}, rows=[{"c": 2, "d": 1}])
     assert one == other
+
+
+@pytest.mark.parametrize("running", ["true", ""])
+def test_a_step_collects_garbage_seldom_from_before_its_libraries_are_imported(running: str) -> None:
+    program = "import gc, sys, kubeline.artifacts; print(gc.get_threshold()[0] >= 50_000, 'pandas' in sys.modules)"
+    environment = {**os.environ, "_KFP_RUNTIME": running}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [str(running == "true"), "False"]

@@ -138,7 +138,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
     among the parameters are sorted by key, because KFP hands them over in a random order, and the same parameters must
     leave the same outputs.
     """
-    running = os.environ.get("_KFP_RUNTIME") == "true"
+    running = _is_running()
     if running:
         sys.excepthook = _end_step  # now, so that an import that fails has its sentence too
 
@@ -147,7 +147,7 @@ def step(function: Callable[P, R]) -> Callable[P, R]:
         if running:
             _log_without_secrets()
             atexit.register(_say_no_more)  # first, so that it is called last
-            _collect_less_garbage()
+            atexit.register(gc.freeze)  # to collect garbage once more before the process ends takes up to a second
         artifacts = [value for value in (*args, *kwargs.values()) if hasattr(value, "metadata")]
         before = [_decision_of(artifact) for artifact in artifacts]
         try:
@@ -182,14 +182,9 @@ def _say_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def _collect_less_garbage() -> None:
-    """Collect garbage seldom, and not at all in the end.
-
-    What libraries make while they are imported stays; to inspect it over and over takes a quarter of the time of
-    the import, and to do so once more before the process ends takes up to a second.
-    """
-    gc.set_threshold(50_000, 20, 100)
-    atexit.register(gc.freeze)
+def _is_running() -> bool:
+    """Whether this process is a step of a pipeline."""
+    return os.environ.get("_KFP_RUNTIME") == "true"
 
 
 def _in_order(value: Any) -> Any:
@@ -221,3 +216,9 @@ def _sentence(kind: type[BaseException], error: BaseException, trace: TracebackT
     name = kind.__name__
     words = printable(words)
     return f"{name if name.endswith(('Error', 'Exception')) else f'UnexpectedError: {name}'}: {words}"
+
+
+if _is_running():
+    # What libraries make while they are imported, most of them after this module, stays: to collect garbage among it
+    # over and over takes a quarter of the time of the import.
+    gc.set_threshold(50_000, 20, 100)
