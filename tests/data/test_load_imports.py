@@ -9,8 +9,10 @@ import sys
 from types import SimpleNamespace
 from kubeline.loading import load
 
+print(sorted({"duckdb", "pyarrow.compute", "pyarrow.parquet"} & set(sys.modules)))  # they come while the engine starts
 load.run(sys.argv[1], SimpleNamespace(path=sys.argv[2], uri=sys.argv[2], metadata={}))
-print(sorted({"pandas", "sklearn", "matplotlib", "fsspec", "yaml", "asyncio", "google.protobuf"} & set(sys.modules)))
+never = {"pandas", "scipy", "sklearn", "matplotlib", "fsspec", "yaml", "asyncio", "google.protobuf"}
+print(sorted(never & set(sys.modules)))
 """
 
 
@@ -22,4 +24,4 @@ def test_a_csv_is_loaded_without_pandas_and_without_the_clients_of_other_sources
         text=True,
         check=False,
     )
-    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+    assert done.stdout.splitlines() == ["[]", "[]"], done.stderr

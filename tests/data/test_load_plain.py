@@ -16,11 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubeline.data import engine, lines
+from kubeline.data import engine, lines, styles
+from kubeline.data.duck import Connection
 from kubeline.data.limits import SETTING
 from kubeline.data.lines import Lines, estimated_rows
 from kubeline.data.notation import PLAIN
 from kubeline.data.plain import PlainColumn
+from kubeline.data.reading import Table
 from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import stage
 from kubeline.data.tables import agree, open_file
@@ -207,6 +209,23 @@ def test_columns_that_the_engine_reads_keep_their_order_whatever_they_are_called
     assert frame["N"].tolist() == [True, False, True] * 20
     assert [time.year for time in frame["n_"]] == [1970, 2013, 2012] * 20
     assert frame["x"].tolist() == [7, 3, 5] * 20
+
+
+def test_the_first_rows_are_read_once_for_the_type_of_a_text_column_and_the_warning_about_it(
+    tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def sample(connection: Connection, table: Table, columns: list[str]) -> dict[str, list[str]]:
+        asked.extend(columns)
+        return styles.sample(connection, table, columns)
+
+    monkeypatch.setattr("kubeline.data.rows.sample", sample)
+    cells = ["a,b\n", *(f"{number} lb,word {number}\n" for number in range(100, 999))]
+    (tmp_path / "t.csv").write_text("".join(cells), encoding="utf-8")
+    (warning,) = load(tmp_path / "t.csv").metadata["warnings"]
+    assert warning.startswith("column 'a' looks like numbers with a unit ('999 aa')")
+    assert asked == []
 
 
 def test_times_without_an_offset_beside_those_with_one_are_utc_wherever_the_machine_is(tmp_path: Path) -> None:

@@ -47,17 +47,21 @@ def ahead(items: Iterable[T]) -> Generator[T]:
 
 
 @contextmanager
-def importing(*modules: str) -> Iterator[None]:
-    """Import libraries on a thread while the block reads rows, which it does outside of Python for most of its time.
+def importing(*modules: str, in_name: Iterable[str] = _IN_NAME) -> Iterator[None]:
+    """Import modules on a thread while the block works outside of Python for most of its time, as to read rows does.
 
     The block must not import them, nor what they import: two threads that import parts of one library wait for each
     other. What fails is raised where the library is used. Until the libraries are there, no garbage is
     collected: to inspect all that an import makes, over and over, takes a fifth of its time.
+
+    Args:
+        modules: to import.
+        in_name: see :func:`kubeline.lazy.deferred`.
     """
     if not modules:
         yield
         return
-    thread = threading.Thread(target=_import_all, args=(modules, gc.isenabled()), daemon=True)
+    thread = threading.Thread(target=_import_all, args=(modules, in_name, gc.isenabled()), daemon=True)
     gc.disable()
     thread.start()
     try:
@@ -66,9 +70,9 @@ def importing(*modules: str) -> Iterator[None]:
         thread.join()
 
 
-def _import_all(modules: Iterable[str], collects: bool) -> None:
+def _import_all(modules: Iterable[str], in_name: Iterable[str], collects: bool) -> None:
     try:
-        with deferred(*_IN_NAME):
+        with deferred(*in_name):
             for module in modules:
                 importlib.import_module(module)
     except Exception:

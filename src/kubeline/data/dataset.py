@@ -146,7 +146,8 @@ class Fingerprint:
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         for (validity, lengths, values), array in zip(self._columns, batch.columns, strict=True):
-            validity.update(_bytes(array.is_valid().cast(pa.uint8())))
+            is_whole = not array.null_count  # of most columns, and a byte of each value is made at once then
+            validity.update(b"\1" * len(array) if is_whole else _bytes(array.is_valid().cast(pa.uint8())))
             _hash_values(lengths, values, array.drop_null())
 
     def hexdigest(self) -> str:
@@ -207,7 +208,7 @@ class DatasetWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows; complete chunks go to disk."""
-        self._pending.append(batch.cast(self.schema))
+        self._pending.append(batch if batch.schema == self.schema else batch.cast(self.schema))
         self._pending_rows += batch.num_rows
         self.pending_bytes += batch.nbytes
         if self._pending_rows >= self._chunk_rows:

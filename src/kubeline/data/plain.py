@@ -61,10 +61,12 @@ class PlainColumn:
     Args:
         kind: the DuckDB type that it seems to have.
         is_checked: whether its values are; not where text is asked for.
+        sample: first values that are not missing, of a column of text.
     """
 
-    def __init__(self, kind: str, is_checked: bool = True):
+    def __init__(self, kind: str, is_checked: bool = True, sample: Sequence[str] = ()):
         self.kind = kind
+        self.sample = sample
         self._is_checked = is_checked
         self._values = 0
         self._words = 0  # values that are certainly no numbers, times or missing
@@ -163,7 +165,7 @@ def seeming(
     for name in open_:
         kind = _kind(counts[name], samples.get(name, []))
         if kind:
-            found[name] = PlainColumn(kind)
+            found[name] = PlainColumn(kind, sample=samples.get(name, ()))
     return found
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from kubeline.data import engine, lines
-from kubeline.data.ahead import ahead
+from kubeline.data.ahead import ahead, importing
 from kubeline.data.conditions import enclosed
 from kubeline.data.dataset import CHUNK_ROWS, DatasetWriter, chunk_rows
 from kubeline.data.duck import Connection, Relation
 from kubeline.data.failures import reading
 from kubeline.data.inference import Inferred, infer
 from kubeline.data.limits import ADVICE, CHUNK, ROW, readable, scaled
-from kubeline.data.lookalikes import warning_about
 from kubeline.data.notation import PLAIN, Notation
 from kubeline.data.plain import Converter, PlainColumn, seeming
 from kubeline.data.reading import UNKNOWN, Reading, Table, together
@@ -77,9 +76,10 @@ class Rows:
 
     def store_each(self, folder: Path, typing: Typing) -> tuple[DatasetWriter, list[str]]:
         """The same with a query of its own for each table."""
-        plain = self._seeming(typing) if self.is_sampled else {}
+        first = plain = self._seeming(typing) if self.is_sampled else {}
         found = self._classified([name for name in self.needed if name not in plain], typing)
-        writer, wrong = self._at_once(plain, found, folder)
+        with importing("kubeline.data.lookalikes", in_name=()):
+            writer, wrong = self._at_once(plain, found, folder)
         if wrong:
             found |= self._classified([name for name in self.needed if name in wrong], typing)
             plain = {name: column for name, column in plain.items() if name not in wrong}
@@ -89,7 +89,7 @@ class Rows:
         if writer is None or wrong:
             shutil.rmtree(folder, ignore_errors=True)
             writer, _ = self._write(plain, found, folder)
-        warned = found.warnings | self._lookalikes(writer.schema, typing, found.warnings)
+        warned = found.warnings | self._lookalikes(writer.schema, typing, found.warnings, first)
         return writer, [warned[name] for name in self.needed if name in warned]
 
     def _at_once(
@@ -115,8 +115,12 @@ class Rows:
         conditions = (self.window, enclosed(self.where) * bool(self.where.strip()))
         return " AND ".join(each for each in conditions if each)
 
-    def _lookalikes(self, schema: pa.Schema, typing: Typing, warned: Mapping[str, str]) -> dict[str, str]:
+    def _lookalikes(
+        self, schema: pa.Schema, typing: Typing, warned: Mapping[str, str], first: Mapping[str, PlainColumn]
+    ) -> dict[str, str]:
         """Of the text columns without a warning that were not asked for as text, those that look like no text."""
+        from kubeline.data.lookalikes import warning_about
+
         taken = {**typing.hints, **typing.asked}
         texts = [
             name
@@ -126,9 +130,9 @@ class Rows:
             and name not in warned
             and self.tables[0].raw[name] in (UNKNOWN, "VARCHAR")
         ]
-        words = {
-            name: warning_about(name, values) for name, values in sample(self.connection, self.tables[0], texts).items()
-        }
+        known = {name: first[name].sample for name in texts if name in first and first[name].sample}
+        known |= sample(self.connection, self.tables[0], [name for name in texts if name not in known])
+        words = {name: warning_about(name, values) for name, values in known.items()}
         return {name: sentence for name, sentence in words.items() if sentence}
 
     def _seeming(self, typing: Typing) -> dict[str, PlainColumn]:

@@ -16,7 +16,6 @@ from kubeline.data.limits import ADVICE, DOWNLOAD_SECONDS, LISTING_SECONDS, Unpa
 from kubeline.data.transfer import Transfer
 from kubeline.data.unpack import COMPRESSIONS, unpack
 from kubeline.errors import PlatformError, UserError, listed
-from kubeline.http.requests import retry_after
 from kubeline.progress import Progress
 
 FORMATS = {
@@ -335,6 +334,8 @@ def _error_of_client(error: Exception, shown: str) -> PlatformError:
         return PlatformError(f"the server refused '{shown}' with HTTP {status}; check the credentials")
     if isinstance(status, int) and status >= 400:
         after = str((getattr(error, "headers", None) or {}).get("Retry-After", ""))
+        from kubeline.http.requests import retry_after
+
         return PlatformError(f"the server answered '{shown}' with HTTP {status}; try again later", retry_after(after))
     return PlatformError(_unreachable(shown, error))
 

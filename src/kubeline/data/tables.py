@@ -9,9 +9,9 @@ import re
 import struct
 from collections.abc import Container, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kubeline.data import json_digits, partitions, timespan
 from kubeline.data.arrow_files import check_batches, check_values
@@ -25,6 +25,9 @@ from kubeline.data.reading import MIXED, UNKNOWN, Table
 from kubeline.data.sources import SourceFile
 from kubeline.errors import UserError, listed
 from kubeline.masking import without_values
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 _HEADER_BYTES = 1 << 20
 _HEADER_MOST = 32 << 20  # of a first line that does not end
@@ -247,6 +250,8 @@ def _broken_line(file: SourceFile) -> int:
 
 
 def _parquet(connection: Connection, file: SourceFile) -> Table:
+    import pyarrow.parquet as pq
+
     try:
         with pq.ParquetFile(file.path) as parquet:
             schema, metadata = parquet.schema_arrow, parquet.metadata
@@ -297,7 +302,7 @@ def unlike_columns(tables: list[Table], chosen: Sequence[str], text: Container[s
     return messages
 
 
-def check_pages(metadata: pq.FileMetaData, name: str) -> None:
+def check_pages(metadata: "pq.FileMetaData", name: str) -> None:
     """Refuse a file whose pages come to far more than they seem: each is unpacked whole."""
     for group in range(metadata.num_row_groups):
         for number in range(metadata.num_columns):

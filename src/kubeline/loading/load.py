@@ -7,21 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubeline.addresses import redact, scheme
 from kubeline.artifacts import Artifact, describe, publish, step
 from kubeline.data import engine, json_digits, kafka, partitions
-from kubeline.data.dataset import DatasetWriter
+from kubeline.data.ahead import importing
 from kubeline.data.duck import Connection
 from kubeline.data.failures import reading
 from kubeline.data.inference import KINDS
-from kubeline.data.labels import ID, join
 from kubeline.data.lakes import LAKES
 from kubeline.data.notation import PLAIN, Notation, notation_of, time_format
-from kubeline.data.point_in_time import SINCE, UNTIL, FeatureTable
 from kubeline.data.reading import Table
-from kubeline.data.rows import Rows, Typing
 from kubeline.data.sources import DATABASES, FORMATS, SourceFile, stage
 from kubeline.data.tables import agree, check_names, index_columns, open_file, unlike_columns
 from kubeline.data.timespan import COLUMN, Timespan, timespan
@@ -29,6 +26,10 @@ from kubeline.errors import UserError, listed
 from kubeline.loading.types_from import types_of, types_of_dataset
 from kubeline.options import require_names
 from kubeline.retries import repeated
+
+if TYPE_CHECKING:
+    from kubeline.data.dataset import DatasetWriter
+    from kubeline.data.point_in_time import FeatureTable
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def run(
     describe(dataset, writer.metadata(redact(exact)) | window | more | ({"warnings": warnings} if warnings else {}))
 
 
-def _opened(features: Sequence[Mapping[str, Any]]) -> list[FeatureTable]:
+def _opened(features: Sequence[Mapping[str, Any]]) -> "list[FeatureTable]":
     """The tables of features."""
     if not features:
         return []
@@ -159,7 +160,7 @@ def _write_source(spark: Mapping[str, Any], source: str, purpose: str) -> None:
 
 def _store(
     source: str, query: str, file_format: str, selection: Selection, scratch: Path, folder: Path
-) -> tuple[DatasetWriter, list[str], str]:
+) -> "tuple[DatasetWriter, list[str], str]":
     """Write what is selected as a dataset in the new `folder`.
 
     Returns:
@@ -172,7 +173,8 @@ def _store(
 
             files = [flatten(files, selection.columns, scratch)]
             selection = replace(selection, columns=())
-        connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
+        with importing("kubeline.data.rows", in_name=()):  # the engine needs no Python while it starts
+            connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
         if scheme(source) in DATABASES:
             from kubeline.data.databases import open_query
 
@@ -199,12 +201,12 @@ class _Parts:
     query: str
     file_format: str
     labels: str
-    features: Sequence[FeatureTable]
+    features: "Sequence[FeatureTable]"
 
 
 def _joined(
     parts: _Parts, selection: Selection, scratch: Path, folder: Path
-) -> tuple[DatasetWriter, list[str], str, list[dict[str, Any]]]:
+) -> "tuple[DatasetWriter, list[str], str, list[dict[str, Any]]]":
     """The same of a source and what is joined with it: each is read whole, and it is chosen from all.
 
     Returns:
@@ -238,20 +240,23 @@ def _new(folder: Path) -> Path:
 
 def _add_labels(rows: Path, labels: str, every: Selection, scratch: Path, into: Path) -> list[str]:
     """Write the rows with their labels into a folder; warnings."""
+    from kubeline.data.labels import ID, join
+
     known = replace(every, span=Timespan(), types={ID: "text", **every.types})
     _, notes, _ = _store(labels, "", "auto", known, _new(scratch / "of-labels"), scratch / "labels")
     return [*(f"labels: {one}" for one in notes), *join(rows, scratch / "labels", scratch, into / _ONE_PART)]
 
 
 def _add_features(
-    rows: Path, tables: Sequence[FeatureTable], every: Selection, scratch: Path, into: Path
+    rows: Path, tables: "Sequence[FeatureTable]", every: Selection, scratch: Path, into: Path
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Write the rows with their features into a folder; what is known of these, and warnings."""
+    from kubeline.data.point_in_time import SINCE, UNTIL
     from kubeline.loading.features import joined
 
     notes: list[str] = []
 
-    def store(table: FeatureTable, span: Timespan, folder: Path) -> dict[str, Any]:
+    def store(table: "FeatureTable", span: Timespan, folder: Path) -> dict[str, Any]:
         wanted = _selected(table, every, types_of_dataset(rows), span)
         query = table.query
         for word, moment in ((SINCE, span.since), (UNTIL, span.until)):
@@ -268,7 +273,7 @@ def _add_features(
     return known, notes + warnings
 
 
-def _selected(table: FeatureTable, every: Selection, of_rows: Mapping[str, str], span: Timespan) -> Selection:
+def _selected(table: "FeatureTable", every: Selection, of_rows: Mapping[str, str], span: Timespan) -> Selection:
     """How a table of features is read: times as such, and keys as text where those of the rows are."""
     names = table.features(table.columns)
     times = dict.fromkeys([table.time, *([table.created] if table.created else [])], "time")
@@ -339,7 +344,7 @@ def open_tables(connection: Connection, files: list[SourceFile]) -> list[Table]:
 
 def _write(
     connection: Connection, tables: list[Table], selection: Selection, folder: Path
-) -> tuple[DatasetWriter, list[str]]:
+) -> "tuple[DatasetWriter, list[str]]":
     names = agree(tables)
     types = {name: kind for name, kind in selection.types.items() if name in names or not selection.is_part}
     roles = {"column": selection.columns, "the column of types": types, "renamed column": selection.rename}
@@ -355,6 +360,8 @@ def _write(
     unlike = unlike_columns(tables, chosen, {name for name, kind in types.items() if kind == "text"})
     unlike += json_digits.warnings([table.rounded for table in tables], chosen)
     unlike += partitions.warnings(tables, chosen)
+    from kubeline.data.rows import Rows, Typing
+
     hints = {name: selection.hints[selection.name(name)] for name in names if selection.name(name) in selection.hints}
     window = "" if selection.span.is_open else selection.span.condition(names)
     used = [*engine.filter_columns(connection, selection.where, names), *([selection.span.column] if window else [])]
