@@ -231,8 +231,10 @@ def _all_certain(column: pa.Array, kind: str) -> pa.Array | None:
     starts, lengths, characters = _layout(column)
     lead = characters.take(starts, mode="clip")  # several times as fast as by an index
     negative = lead == ord("-")
-    lead = characters.take(starts + negative, mode="clip")
-    zeros = np.flatnonzero((lead == ord("0")) & (lengths - negative > 1))
+    if negative.any():
+        lead = characters.take(starts + negative, mode="clip")
+    zeros = np.flatnonzero(lead == ord("0"))
+    zeros = zeros[lengths[zeros] - negative[zeros] > 1]
     if kind == "DOUBLE":
         zeros = zeros[_DIGIT[characters[starts[zeros] + negative[zeros] + 1]]]
     if len(zeros) or (lead == ord("+")).any():
