@@ -80,7 +80,7 @@ def whole(values: Array) -> bool:
 
 
 def no_fractions(values: Array) -> bool:
-    """Whether none has a fraction; usually a few of them have, and the others are not looked at."""
+    """Whether all are whole; the first few decide in most cases."""
     return all(bool((some == np.floor(some)).all()) for some in (values[:_FEW], values))
 
 
