@@ -67,7 +67,7 @@ class Background:
 
     def __init__(self, roles: Roles):
         self._roles = roles
-        self._workers = ThreadPoolExecutor(1, initializer=_behind)
+        self._workers = ThreadPoolExecutor(1)
         self._begun: dict[tuple[str, ...], Future[TableFacts]] = {}
 
     def __enter__(self) -> Self:
@@ -80,9 +80,11 @@ class Background:
 
     def begin(self, table: "TrainingTable", kinds: Mapping[str, Kind]) -> None:
         """Begin to find out what :meth:`facts` returns."""
+        if not self._begun:
+            self._workers.submit(_load)
+            self._workers.submit(_give_way)
         if tuple(kinds) not in self._begun:
             self._begun[tuple(kinds)] = self._workers.submit(TableFacts.of, table, dict(kinds), self._roles)
-            self._workers.submit(_load)
 
     def facts(self, table: "TrainingTable", kinds: Mapping[str, Kind]) -> TableFacts:
         """What is known of the table, of which all candidates have the same rows."""
@@ -90,15 +92,15 @@ class Background:
         return self._begun[tuple(kinds)].result()
 
 
-def _behind() -> None:
-    """Take the time that the fit leaves: its threads wait for each other, and so for one that shares its core."""
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
-        os.nice(_NICE)
-
-
 def _load() -> None:
     for name in _LATER:
         import_module(f"kubeline.training.{name}")
+
+
+def _give_way() -> None:
+    """Take the time that the fit leaves: its threads wait for each other, and so for one that shares its core."""
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        os.nice(_NICE)
 
 
 def _frame(table: "TrainingTable", name: str) -> "pd.DataFrame":
