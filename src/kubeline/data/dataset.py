@@ -252,7 +252,7 @@ def _encodings(chunk: pa.RecordBatch) -> dict[str, Any]:
     """How a part that begins with these rows is written, as arguments of the Parquet writer.
 
     Whole numbers and times are tried: as a dictionary, or as differences in as few bits as these take, most take less
-    room, and half the time to be written and read. Of numbers with fractions a dictionary takes twice the time, and
+    room, and less time to be written and read. Of numbers with fractions a dictionary takes twice the time, and
     more room than the numbers themselves.
     """
     kinds = (pa.types.is_integer, pa.types.is_timestamp)
