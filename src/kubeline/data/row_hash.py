@@ -51,7 +51,8 @@ def salted(hashes: Hashes, seed: int) -> Hashes:
 def different(hashes: Hashes) -> Hashes:
     """Each hash once, in ascending order: sorting them takes a fifth of the time of a table of them."""
     ordered = np.sort(hashes)
-    return ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
+    found: Hashes = ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
+    return found
 
 
 def mix(hashes: Hashes) -> Hashes:

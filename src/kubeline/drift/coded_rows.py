@@ -56,12 +56,10 @@ class CodedRows:
         return cls(names, codes, _numbered(frame[together]) if together else None)
 
     def sample(self) -> Self:
-        """As many as are kept: the same ones whatever the order of all; of a group or day as many as it has of all."""
-        size = size_of(len(self.columns))
-        if len(self) <= size:
-            return self._take(self._order())
-        ranks = np.linspace(0, len(self), size, endpoint=False).astype(np.int64)
-        return self._take(_places(self._mixed(), ranks) if self.together is None else self._order()[ranks])
+        """As many as are kept, see :func:`sampled`."""
+        places = sampled(self._mixed(), self.together, size_of(len(self.columns)))
+        together = None if self.together is None else self.together[places]
+        return type(self)(self.columns, self.codes[places], together)
 
     def only(self, names: list[str]) -> Self:
         """These columns, in their order."""
@@ -80,13 +78,6 @@ class CodedRows:
         together = None if kept.together is None else np.frombuffer(_unpacked(kept.together), "<u4").astype(np.int64)
         return cls(kept.columns, codes, together)
 
-    def _order(self) -> Array:
-        """By group, and within it by chance that the row itself decides."""
-        mixed = self._mixed()
-        # rows with the same number are the same, so that their order is nothing
-        order: Array = np.argsort(mixed) if self.together is None else np.lexsort((mixed, self.together))
-        return order
-
     def _mixed(self) -> Array:
         """(n,) a number of each row, from all over the range of 64 bits."""
         rng = np.random.default_rng(0)
@@ -100,13 +91,25 @@ class CodedRows:
                 some ^= some >> np.uint64(31)
         return mixed
 
-    def _take(self, places: Array) -> Self:
-        return type(self)(self.columns, self.codes[places], None if self.together is None else self.together[places])
-
 
 def size_of(columns: int) -> int:
     """Rows that are kept of a table with so many columns."""
     return min(ROWS, CELLS // max(columns, 1))
+
+
+def sampled(numbers: Array, together: Array | None, size: int) -> Array:
+    """Where `size` rows are: the same ones whatever the order of all, and of a group or day as many as it has of all.
+
+    Args:
+        numbers: (n,) of each row, from all over the range of 64 bits; rows with the same number are the same.
+        together: (n,) rows that belong together have the same number; None where every row stands for itself.
+        size: all rows, where there are no more.
+    """
+    ranks = np.linspace(0, len(numbers), min(size, len(numbers)), endpoint=False).astype(np.int64)
+    if together is None:
+        return _places(numbers, ranks)
+    order: Array = np.lexsort((numbers, together))
+    return order[ranks]
 
 
 def _places(numbers: Array, ranks: Array) -> Array:

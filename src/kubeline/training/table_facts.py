@@ -9,8 +9,6 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from kubeline.columns import Kind
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.roles import Roles
@@ -18,14 +16,12 @@ from kubeline.roles import Roles
 if TYPE_CHECKING:  # loaded on the thread that needs them
     import pandas as pd
 
-    from kubeline.drift.coded_rows import CodedRows
     from kubeline.drift.profile import ReferenceColumn
     from kubeline.training.table import TrainingTable
 
 # What a training needs when its model is fitted, and no part of scikit-learn: two threads that import parts of one
 # library wait for each other.
 _LATER = ("serving_form", "parity", "package_files", "training_report")
-_CACHED = 32_768  # rows
 _NICE = 10  # a tenth of the time of a core that another thread wants as well
 
 
@@ -52,13 +48,10 @@ class TableFacts:
         """Of a table, the kinds of the columns that a model reads, and the roles of its columns."""
         from kubeline.drift import profile
 
-        columns, parts = {}, []
-        for name, kind in kinds.items():  # one after the other: a frame of all would take as much as the table
-            frame = _frame(table, name)
-            columns[name] = known = profile.column(frame[name], kind)
-            parts.append(_coded(frame, known))
+        # one after the other: a frame of all would take as much as the table
+        columns = {name: profile.column(_frame(table, name)[name], kind) for name, kind in kinds.items()}
         return cls(
-            columns, _labels(table), _sample(table, parts, roles), _clusters(table, roles), _rows(table, kinds, roles)
+            columns, _labels(table), _sample(table, columns, roles), _clusters(table, roles), _rows(table, kinds, roles)
         )
 
 
@@ -109,25 +102,16 @@ def _frame(table: "TrainingTable", name: str) -> "pd.DataFrame":
     return to_frame(table.raw.select([name]))
 
 
-def _coded(frame: "pd.DataFrame", known: "ReferenceColumn") -> "CodedRows":
-    """A column as bins; numbers by as many as a cache holds."""
-    from kubeline.drift.coded_rows import CodedRows
-
-    (name,) = frame.columns
-    size = _CACHED if known.kind == "number" else len(frame)
-    pieces = [CodedRows.of(frame.iloc[start : start + size], {name: known}) for start in range(0, len(frame), size)]
-    return CodedRows(pieces[0].columns, np.concatenate([piece.codes for piece in pieces]), None)
-
-
-def _sample(table: "TrainingTable", parts: "list[CodedRows]", roles: Roles) -> dict[str, Any]:
+def _sample(table: "TrainingTable", columns: "Mapping[str, ReferenceColumn]", roles: Roles) -> dict[str, Any]:
     """Some rows as the bins of their values."""
-    from kubeline.drift.coded_rows import CodedRows
+    from kubeline.data.dataset import to_frame
+    from kubeline.drift.coded_rows import CodedRows, sampled, size_of
 
     column = roles.group or roles.time
     together = CodedRows.of(_frame(table, column), {}, column).together if column else None
-    names = [name for part in parts for name in part.columns]
-    rows = CodedRows(names, np.hstack([part.codes for part in parts]), together)
-    return rows.sample().kept().model_dump(mode="json")
+    places = sampled(table.hashes, together, size_of(sum(known.kind != "datetime" for known in columns.values())))
+    frame = to_frame(table.raw.select([*columns, *([column] if column else [])]).take(places))
+    return CodedRows.of(frame, columns, column).kept().model_dump(mode="json")
 
 
 def _labels(table: "TrainingTable") -> "ReferenceColumn":
