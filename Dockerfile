@@ -40,7 +40,7 @@ RUN python -m hatchling build --target wheel --directory /build/wheels && /bin/s
 
 # OMP_WAIT_POLICY: under a CPU limit, threads that wait by spinning make a training three to four times slower.
 # OPENBLAS_THREAD_TIMEOUT: the same for the threads of numpy, which spin for 2 to this power of cycles, 2**26 without it.
-# NUMPY_MADVISE_HUGEPAGE, MIMALLOC_ALLOW_THP (Arrow's allocator): with huge pages a step holds up to a fifth more memory.
+# NUMPY_MADVISE_HUGEPAGE, MIMALLOC_ALLOW_THP (Arrow's allocator): with huge pages a step holds up to a quarter more memory.
 # HOME is a folder that any user may write to: Kubernetes may run the image as a user of its own choice.
 # PYTHONSAFEPATH: no module is taken from the working directory.
 FROM common-packages AS deploy-packages

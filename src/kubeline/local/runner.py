@@ -29,7 +29,7 @@ from kubeline.secrets import Secrets
 LEAN = {
     "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait by spinning starve each other, and the steps beside them
     "OPENBLAS_THREAD_TIMEOUT": "4",  # the same of numpy's, which spin for 2 to this power of cycles
-    "NUMPY_MADVISE_HUGEPAGE": "0",  # with huge pages a step holds up to a fifth more memory than it writes into
+    "NUMPY_MADVISE_HUGEPAGE": "0",  # with huge pages a step holds up to a quarter more memory
     "MIMALLOC_ALLOW_THP": "0",  # the same of Arrow's allocator
 }
 _ANSI = re.compile(r"\x1b\[\d+m")  # colours, which a file does not show
