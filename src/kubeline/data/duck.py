@@ -8,4 +8,11 @@ if TYPE_CHECKING:
 else:
     Connection = Relation = Any
 
-__all__ = ["Connection", "Relation"]
+__all__ = ["Connection", "Relation", "errors"]
+
+
+def errors() -> type[Exception]:
+    """What the engine raises, for an ``except`` clause: the library is loaded when something was raised at all."""
+    import duckdb
+
+    return duckdb.Error

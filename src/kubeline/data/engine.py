@@ -3,12 +3,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
-from kubeline.data import conditions
+from kubeline.data import conditions, duck
 from kubeline.data.conditions import enclosed, first_line
 from kubeline.data.duck import Connection
 from kubeline.data.limits import memory
@@ -55,12 +56,68 @@ def in_memory(**settings: str) -> Connection:
     return connection
 
 
+class _Later:
+    """What a connection is until something is asked of it; several threads may ask."""
+
+    def __init__(self, connect: Callable[[], Connection]):
+        self._connect = connect
+        self._connection: Connection | None = None
+        self._opening = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opened(), name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def cursor(self) -> Connection:
+        """A cursor, of the same kind."""
+        return later(lambda: self._opened().cursor())
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def prepare(self, prepare: Callable[[Connection], None]) -> None:
+        """Do something with the connection before anything further is asked of it."""
+        with self._opening:
+            if self._connection is not None:
+                prepare(self._connection)
+                return
+            connect = self._connect
+
+            def prepared() -> Connection:
+                connection = connect()
+                prepare(connection)
+                return connection
+
+            self._connect = prepared
+
+    def _opened(self) -> Connection:
+        with self._opening:
+            if self._connection is None:
+                self._connection = self._connect()
+            return self._connection
+
+
+def later(connect: Callable[[], Connection]) -> Connection:
+    """A connection that is opened when something is first asked of it: that takes as long as to read a small table."""
+    return cast("Connection", _Later(connect))
+
+
 def lock(connection: Connection, columns: int = 0) -> None:
     """Lock the settings, for good, before anything that a user wrote runs.
 
     For a table of many columns the engine gets more memory, and one thread: it reads 2,048 rows at a time in each, with
     several values for every cell of them.
     """
+    if isinstance(connection, _Later):
+        connection.prepare(lambda opened: lock(opened, columns))
+        return
     if columns > _WIDE:
         connection.execute("SET threads = 1")
         connection.execute(f"SET memory_limit = '{memory() + columns * _WIDE_KIB // 1024}MB'")
@@ -107,11 +164,9 @@ def shown(where: str) -> str:
 @contextmanager
 def filter_errors(where: str, names: Sequence[str]) -> Iterator[None]:
     """Turn what DuckDB says when it compiles a filter into one sentence."""
-    import duckdb
-
     try:
         yield
-    except duckdb.Error as error:
+    except duck.errors() as error:
         unknown = re.search(r'Referenced (?:column|table) "(.*?)" not found', str(error))
         if unknown:
             raise UserError(

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from kubeline.addresses import redact
+from kubeline.data import duck
 from kubeline.data.conditions import first_line
 from kubeline.data.limits import ADVICE, CSV_LINE, JSON_LINE, memory, readable, scaled
 from kubeline.errors import KubelineError, PlatformError, UserError, counted
@@ -94,11 +95,9 @@ def explain(name: str, message: str) -> KubelineError:
 @contextmanager
 def reading(name: str) -> Iterator[None]:
     """Turn what goes wrong while the rows of a file are read into one sentence."""
-    import duckdb
-
     try:
         yield
-    except (duckdb.Error, pa.ArrowException) as error:
+    except (duck.errors(), pa.ArrowException) as error:
         raise explain(name, str(error)) from error
     except OSError as error:
         if error.errno is not None:  # of the disk; an error of an Arrow stream's source has none

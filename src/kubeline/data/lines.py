@@ -81,7 +81,7 @@ def read(
     waiting: deque[Future[pa.RecordBatch]] = deque()
     with ThreadPoolExecutor(WORKERS) as workers:
         try:
-            for block, lines in _blocks(files, spare):
+            for block, lines in _blocks(files, spare, BLOCK):
                 waiting.append(workers.submit(parsed, block, lines))
                 if len(waiting) > WORKERS + AHEAD:
                     yield waiting.popleft().result()
@@ -92,11 +92,26 @@ def read(
                 each.cancel()
 
 
-def _blocks(files: Sequence[Lines], spare: list[bytearray]) -> Iterator[tuple[bytearray, Lines]]:
-    """Whole lines, some megabytes at a time, without the headers; in blocks that are spare, while there are some."""
+def head(files: Sequence[Lines], columns: Sequence[str], most: int) -> pa.Table | None:
+    """The first rows of the files as text, at most so many; None where there is none.
+
+    Raises:
+        NotPlainError: where a block is not certain.
+    """
+    found: list[pa.RecordBatch] = []
+    for block, lines in _blocks(files, [], _HEAD):
+        found.append(_parsed(block, lines, columns).slice(0, most))
+        most -= found[-1].num_rows
+        if not most:
+            break
+    return pa.Table.from_batches(found) if found else None
+
+
+def _blocks(files: Sequence[Lines], spare: list[bytearray], most: int) -> Iterator[tuple[bytearray, Lines]]:
+    """Whole lines without the headers, about `most` bytes at a time; in blocks that are spare, while there are some."""
     half = scaled(CSV_LINE) // 2  # so that no line of a block is longer than the engine takes
     for lines in files:
-        size = min(BLOCK, half, lines.path.stat().st_size)
+        size = min(most, half, lines.path.stat().st_size)
         with lines.path.open("rb") as file:
             _line(file, half)
             while block := _filled(spare.pop() if spare else bytearray(), size, file, half):

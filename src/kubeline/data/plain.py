@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from kubeline.data import styles, text
+from kubeline.data import duck, lines, styles, text
 from kubeline.data.duck import Connection
 from kubeline.data.engine import identifier
 from kubeline.data.lines import NotPlainError
@@ -27,7 +27,7 @@ from kubeline.data.reading import UNKNOWN, Reading, Table
 from kubeline.typing import Mask
 
 _SAMPLE = 1_000  # first rows that say what a column seems to hold
-_DIGITS = 16  # characters of a number without an exponent that a double keeps for certain
+_DIGITS = 15  # characters of a number without an exponent that a double keeps for certain
 _WHOLE = 18  # characters of a whole number that fits 64 bits for certain
 _EXACT = (1e-4, 1e15)  # between them, numbers are printed without an exponent
 _MIN_LOST = len("1e-400")  # characters of a number that a double takes for zero, at least
@@ -156,6 +156,8 @@ def seeming(
         name: PlainColumn("VARCHAR", is_checked=False) for name in untyped if asked.get(name, hints.get(name)) == "text"
     }
     open_ = [name for name in untyped if name not in found and name not in asked]
+    found |= _certain(tables[0], open_)
+    open_ = [name for name in open_ if name not in found]
     if not open_:
         return found
     names = ", ".join(map(identifier, open_))
@@ -167,6 +169,30 @@ def seeming(
         if kind:
             found[name] = PlainColumn(kind, sample=samples.get(name, ()))
     return found
+
+
+def _certain(table: Table, names: Sequence[str]) -> dict[str, PlainColumn]:
+    """The columns of which the first lines leave no doubt: where these are all, the engine does not have to start."""
+    try:
+        first = lines.head(table.lines, names, _SAMPLE) if names else None
+    except NotPlainError:
+        return {}
+    columns = {} if first is None else {name: _plainly(first[name].combine_chunks().drop_null()) for name in names}
+    return {name: column for name, column in columns.items() if column}
+
+
+def _plainly(values: pa.Array) -> PlainColumn | None:
+    """What a column of these values seems to hold, as :func:`_kind` says of their classes; None where it might not."""
+    if not len(values):
+        return None
+    for kind in _NUMBERS:
+        if _all_certain(values, kind) is not None:
+            return PlainColumn(kind)
+    if _is_plain(values, "TIMESTAMP").all() and _cast(values, "TIMESTAMP") is not None:
+        return PlainColumn("TIMESTAMP")
+    sample = [value for value in pc.utf8_trim(values, " ").to_pylist() if value not in MISSING]
+    is_text = any(not _UNCERTAIN[value.encode()[0]] and value.lower() not in ("true", "false") for value in sample)
+    return PlainColumn("VARCHAR", sample=sample) if is_text and not styles.is_styled(sample) else None
 
 
 def _kind(counts: Mapping[str, int], sample: Sequence[str]) -> str:
@@ -320,8 +346,6 @@ class Converter:
         Raises:
             NotPlainError: when the engine cannot read a value, or apply the filter.
         """
-        import duckdb
-
         try:  # after an error in one batch, the engine answers nothing about another
             columns = dict(zip(batch.schema.names, map(self._read, batch.schema.names, batch.columns), strict=True))
             if self._others:
@@ -332,7 +356,7 @@ class Converter:
             if not self.condition or self.wrong:
                 return typed
             table = _ask(self._connection, typed, ", ".join(map(identifier, self._chosen)), self.condition)
-        except duckdb.Error as error:
+        except duck.errors() as error:
             raise NotPlainError from error
         # A table of no rows has no batch.
         return (table.combine_chunks().to_batches() or [pa.RecordBatch.from_pylist([], table.schema)])[0]

@@ -173,8 +173,7 @@ def _store(
 
             files = [flatten(files, selection.columns, scratch)]
             selection = replace(selection, columns=())
-        with importing("kubeline.data.rows", in_name=()):  # the engine needs no Python while it starts
-            connection = resources.enter_context(engine.connect(scratch, [file.path for file in files]))
+        connection = resources.enter_context(_engine(scratch, files))
         if scheme(source) in DATABASES:
             from kubeline.data.databases import open_query
 
@@ -191,6 +190,15 @@ def _store(
     if not writer.rows:
         raise UserError(_no_rows(source, selection))
     return writer, warnings, exact
+
+
+def _engine(scratch: Path, files: Sequence[SourceFile]) -> Connection:
+    """The engine for these files; for text it starts when something is asked of it, and of most tables nothing is."""
+    paths = [file.path for file in files]
+    if files and all(file.format in ("csv", "tsv") for file in files):
+        return engine.later(lambda: engine.connect(scratch, paths))
+    with importing("kubeline.data.rows", in_name=()):  # the engine needs no Python while it starts
+        return engine.connect(scratch, paths)
 
 
 @dataclass(frozen=True)
