@@ -22,6 +22,7 @@ from kubeline.drift.profile import (
     build,
     column,
     quantile_edges,
+    sorted_in_place,
 )
 from kubeline.drift.statistics import Bin, CategoryCounts, adjust, category_bins, divergence, interval_labels
 from kubeline.drift.values import cells, numbers, numbers_in, texts, texts_in
@@ -95,6 +96,13 @@ def test_a_profile_is_json_and_reads_back_the_same() -> None:
 def test_the_same_rows_in_any_order_give_the_same_profile() -> None:
     frame = table(np.random.default_rng(1), 1_000)
     assert build(frame.sample(frac=1, random_state=0), KINDS) == build(frame, KINDS)
+
+
+@pytest.mark.parametrize("missing", [0, 1, 499, 500])
+def test_numbers_that_are_sorted_where_they_are_have_the_same_profile(missing: int) -> None:
+    values = np.random.default_rng(0).normal(size=500).round(1)
+    values[:missing] = np.nan
+    assert sorted_in_place(values[::-1].copy()) == column(pd.Series(values), "number")
 
 
 def test_a_continuous_column_gets_ten_bins_of_equal_share() -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kubeline.roles import Roles
-from kubeline.training import estimators, preprocessing
+from kubeline.training import categories, estimators, preprocessing
 from kubeline.training.categories import Categories
 from kubeline.training.matrix import learns_nothing, matrix
 from kubeline.training.table import TrainingTable, read
@@ -77,6 +77,16 @@ def test_categories_are_codes_of_different_texts(column: pa.ChunkedArray) -> Non
     assert found.frequent(np.array([0, 3]), 2) == ["a", "b"]  # by name where equal
 
 
+def test_categories_are_counted_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(categories, "_CACHED", 4)
+    codes = np.random.default_rng(0).integers(0, 3, 50).astype(np.int32)
+    found = Categories(codes, np.array(["a", "b", "c", ""], dtype=object))
+    rows = np.arange(0, 50, 3)
+    assert found.counts().tolist() == np.bincount(codes, minlength=4).tolist()
+    assert found.counts(rows).tolist() == np.bincount(codes[rows], minlength=4).tolist()
+    assert found.counts(rows[:0]).tolist() == [0] * 4
+
+
 def test_columns_of_text_in_dictionaries_are_read_as_those_without(tmp_path: Path) -> None:
     frame = for_task(mixed_table(), "binary")
     tables = []
@@ -88,7 +98,7 @@ def test_columns_of_text_in_dictionaries_are_read_as_those_without(tmp_path: Pat
 
     one, other = tables
     pd.testing.assert_frame_equal(one.encoded, other.encoded)
-    np.testing.assert_array_equal(one.hashes, other.hashes)
+    np.testing.assert_array_equal(one.hashes.values, other.hashes.values)
     assert one.encoded["city"].dtype == object
 
 

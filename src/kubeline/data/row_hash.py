@@ -51,7 +51,9 @@ def salted(hashes: Hashes, seed: int) -> Hashes:
 def different(hashes: Hashes) -> Hashes:
     """Each hash once, in ascending order: sorting them takes a fifth of the time of a table of them."""
     ordered = np.sort(hashes)
-    found: Hashes = ordered[np.diff(ordered, prepend=~ordered[:1]) != 0]
+    is_new = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_new[1:])
+    found: Hashes = ordered if is_new.all() else ordered[is_new]
     return found
 
 

@@ -216,11 +216,21 @@ def column(values: pd.Series, kind: Kind) -> NumberProfile | CategoryProfile:
     if kind in ("category", "boolean"):
         return category_profile(kind, *texts(values, kind))
     array = numbers(values, kind)
-    finite = ascending(array)
+    return _of_ascending(kind, ascending(array), len(array))
+
+
+def sorted_in_place(values: Array) -> NumberProfile:
+    """The same of numbers of which none is infinite and missing ones are NaN; they are sorted where they are."""
+    values.sort()  # NaN comes last
+    return _of_ascending("number", values[: np.searchsorted(values, np.nan)], len(values))
+
+
+def _of_ascending(kind: Kind, finite: Array, rows: int) -> NumberProfile:
+    """The same of the finite values in ascending order of so many rows."""
     edges = _edges(finite)
     up_to = np.searchsorted(finite, edges, side="right")  # of sorted values, which are all that are not missing
     counts = np.diff(up_to, prepend=0, append=len(finite))
-    return _number_profile(kind, edges, counts.tolist(), len(array) - len(finite), finite)
+    return _number_profile(kind, edges, counts.tolist(), rows - len(finite), finite)
 
 
 def number_profile(kind: Kind, edges: list[float], counts: list[int], missing: int, sample: Array) -> NumberProfile:
@@ -241,7 +251,7 @@ def _number_profile(kind: Kind, edges: list[float], counts: list[int], missing: 
         missing=missing,
         edges=edges,
         counts=counts,
-        integer=bool(finite.size) and _every(finite, lambda some: np.array_equal(some, np.rint(some))),
+        integer=bool(finite.size) and every(finite, lambda some: np.array_equal(some, np.rint(some))),
         mean=mean if mean is not None and np.isfinite(mean) else None,
         std=std if std is not None and np.isfinite(std) else None,
         quantiles=quantiles.tolist(),
@@ -333,12 +343,12 @@ def _end(ordered: Array, values: Array) -> Array:
 
 def ascending(values: Array) -> Array:
     """The finite values, sorted; themselves where they are so already."""
-    finite = values if _every(values, lambda some: bool(np.isfinite(some).all())) else values[np.isfinite(values)]
-    in_order = _every(finite, lambda some: bool((some[1:] >= some[:-1]).all()), 1)
+    finite = values if every(values, lambda some: bool(np.isfinite(some).all())) else values[np.isfinite(values)]
+    in_order = every(finite, lambda some: bool((some[1:] >= some[:-1]).all()), 1)
     return finite if in_order else np.sort(finite)
 
 
-def _every(values: Array, holds: Callable[[Array], bool], overlap: int = 0) -> bool:
+def every(values: Array, holds: Callable[[Array], bool], overlap: int = 0) -> bool:
     """Whether this holds of all values, by as many as a cache holds, until it does not."""
     return all(holds(values[start : start + _CACHED + overlap]) for start in range(0, len(values), _CACHED))
 

@@ -85,12 +85,17 @@ def encode_exactly(column: pd.Series) -> Array:
     return values
 
 
+def furthest(values: Array) -> float:
+    """The greatest distance from zero, found without an array of its own; missing values are NaN."""
+    return max(abs(float(reduce(values, initial=0.0))) for reduce in (np.fmin.reduce, np.fmax.reduce))
+
+
 def _furthest(column: pd.Series, values: Array, number: type) -> float:
-    """The greatest distance from zero, found without an array of its own; what is infinite as `number` is refused."""
+    """The greatest distance from zero; what is infinite as `number` is refused."""
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
-        ends = np.array([reduce(values, initial=0.0) for reduce in (np.fmin.reduce, np.fmax.reduce)])
-        if not np.isinf(ends.astype(number)).any():
-            return float(np.abs(ends).max())
+        found = furthest(values)
+        if not np.isinf(np.float64(found).astype(number)):
+            return found
         row = int(np.flatnonzero(np.isinf(values.astype(number)))[0])
     raise UserError(
         f"column '{column.name}' holds {form_of(float(values[row]))} in row {row}, which is infinite as "

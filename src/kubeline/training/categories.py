@@ -15,6 +15,8 @@ from kubeline.masking import form_of
 from kubeline.task import MAX_WHOLE_NUMBER_CLASSES
 from kubeline.typing import Array
 
+_CACHED = 32_768  # rows
+
 
 @dataclass(frozen=True)
 class Categories:
@@ -53,7 +55,12 @@ class Categories:
 
     def counts(self, rows: Array | None = None) -> Array:
         """How many rows have each of `texts`; of those at these positions, or of all."""
-        return np.bincount(self.codes if rows is None else self.codes[rows], minlength=len(self.texts))
+        found = np.zeros(len(self.texts), dtype=np.int64)
+        size = max(_CACHED, len(self.texts))
+        for start in range(0, len(self.codes if rows is None else rows), size):
+            some = slice(start, start + size) if rows is None else rows[start : start + size]
+            found += np.bincount(self.codes[some], minlength=len(self.texts))
+        return found
 
     def frequent(self, rows: Array, most: int) -> list[Any]:
         """The `most` frequent values of some rows; see :func:`frequent`."""

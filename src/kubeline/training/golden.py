@@ -1,5 +1,7 @@
 """Golden rows: a few held-out rows with the answers ONNX gave in training, to hold a server against."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -24,22 +26,21 @@ def golden_rows(table: TrainingTable, signature: Signature, held: Array, found: 
         held: positions of the held-out rows.
         found: predictions of ONNX for these rows.
     """
-    shown = table.raw.select(signature.names).take(pa.array(held))
-    chosen = np.array(_choose(table, shown, held))
-    rows = shown.take(pa.array(chosen))
+    chosen = np.array(_choose(table, signature.names, held))
+    read = table.raw.select(signature.names)
+    rows = pa.concat_tables([read.slice(place, 1) for place in held[chosen]])  # take would copy whole columns first
     columns = [plain_values(rows[feature.name], feature.kind) for feature in signature.features]
     records = [dict(zip(signature.names, row, strict=True)) for row in zip(*columns, strict=True)]
     return to_bytes(records, found.part(chosen))
 
 
-def _choose(table: TrainingTable, shown: pa.Table, held: Array) -> list[int]:
+def _choose(table: TrainingTable, names: Sequence[str], held: Array) -> list[int]:
     """Places in `held`: the first row of each class, the first with each column missing, then rows evenly spread."""
     places: list[int] = []
     if table.classes is not None:
         places += np.unique(table.y[held], return_index=True)[1].tolist()
-    for column in shown.columns:
-        missing = np.flatnonzero(column.is_null(nan_is_null=True).to_numpy())
-        places += missing[:1].tolist()
+    for name in names:
+        places += np.flatnonzero(table.is_missing(name, held))[:1].tolist()
     places += np.linspace(0, len(held) - 1, num=min(len(held), 2 * ROWS)).round().astype(int)[::2].tolist()
     places += range(len(held))
     return sorted(list(dict.fromkeys(places))[:ROWS])

@@ -90,7 +90,7 @@ def hold_out(table: TrainingTable, rows: Array, fraction: float, seed: int, purp
 
     Args:
         table: the table.
-        rows: positions to split.
+        rows: positions to split, in order.
         fraction: share of rows to hold out.
         seed: of the random choice.
         purpose: what the held-out rows are for, for messages.
@@ -105,7 +105,7 @@ def hold_out(table: TrainingTable, rows: Array, fraction: float, seed: int, purp
     else:
         learned, held = _random(table, rows, fraction, seed)
     _require_classes(table, rows[learned], rows[held], purpose)
-    return np.sort(rows[learned]), np.sort(rows[held])
+    return rows[learned], rows[held]
 
 
 def folds(table: TrainingTable, rows: Array, number: int, seed: int) -> list[tuple[Array, Array]]:
@@ -280,8 +280,8 @@ def _require_classes(table: TrainingTable, learned: Array, held: Array, purpose:
                 f"held out; add rows"
             )
         return
-    absent = sorted(set(range(len(table.classes))) - set(np.unique(table.y[learned]).tolist()))
-    if absent:
+    absent = np.flatnonzero(np.bincount(table.y[learned], minlength=len(table.classes)) == 0)
+    if len(absent):
         raise UserError(
             f"class '{table.classes[absent[0]]}' has no row to learn from besides those held out for {purpose}; "
             f"add rows, change the held-out share, or remove the class"

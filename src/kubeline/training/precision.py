@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kubeline.drift.profile import without_missing
+from kubeline.drift.profile import every, without_missing
 from kubeline.typing import Array
 
 EXACT_IN_FLOAT64 = 2.0**53  # whole numbers up to here
@@ -10,7 +10,6 @@ SMALLEST_SPREAD = 2.0**-13  # random forests take numbers 1e-7 apart for equal
 _RESOLUTION = 2.0**-17  # of the spread of a column, that must be distinguished
 _SAMPLED = 100_000  # rows
 _SAMPLED_FOR_BOUNDS = 1_000  # rows
-_FEW = 1_000  # rows
 _MERGED = 0.01  # share of the values that may merge without a word
 
 
@@ -27,7 +26,7 @@ def needs_float64(values: Array) -> bool:
     if not len(values):
         return False
     if whole(values):
-        return bool((values.astype(np.float32) != values).any())
+        return not every(values, lambda some: bool((some.astype(np.float32) == some).all()))
     return not _is_wide_enough(values) and _is_too_fine(values)
 
 
@@ -76,12 +75,12 @@ def note(name: str, values: Array, wide: bool) -> str:
 
 def whole(values: Array) -> bool:
     """Whether all are whole numbers; those above 2**53 have no fraction that could be lost."""
-    return no_fractions(values) and float(np.abs(values).max()) <= EXACT_IN_FLOAT64
+    return no_fractions(values) and max(abs(float(values.min())), abs(float(values.max()))) <= EXACT_IN_FLOAT64
 
 
 def no_fractions(values: Array) -> bool:
-    """Whether all are whole; the first few decide in most cases."""
-    return all(bool((some == np.floor(some)).all()) for some in (values[:_FEW], values))
+    """Whether all are whole."""
+    return every(values, lambda some: bool((some == np.floor(some)).all()))
 
 
 def width(values: Array, ends: Array) -> float:

@@ -13,11 +13,10 @@ import pyarrow.dataset as pads
 import pyarrow.types as pat
 
 from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
-from kubeline.data.dataset import open_dataset, to_frame
-from kubeline.data.row_hash import Hashes
+from kubeline.data.dataset import CHUNK_ROWS, open_dataset, to_frame
 from kubeline.drift.profile import without_missing
 from kubeline.errors import UserError, counted, listed
-from kubeline.model_package.encoding import coded_labels, encode_column, encode_exactly
+from kubeline.model_package.encoding import EXACT_WHOLE_NUMBERS, coded_labels, encode_column, encode_exactly, furthest
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import Feature, Signature
@@ -25,14 +24,16 @@ from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, Task, positive_class, task_of
 from kubeline.training import precision
 from kubeline.training.categories import Categories, frequent, refuse_numbers_as_text
-from kubeline.training.copies import equal, hashed
+from kubeline.training.copies import RowHashes, equal
+from kubeline.training.doubles import Doubles
 from kubeline.training.estimators import THREADS
 from kubeline.training.recency import by_age
 from kubeline.training.settings import TASKS
 from kubeline.transform.transform import Transform, declare
-from kubeline.typing import Array
+from kubeline.typing import Array, Mask
 
 IDENTIFIER_ROWS = 100  # fewer prove nothing
+_FIRST = 1_000  # rows of which one has a value in most columns
 IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
 
 
@@ -54,7 +55,7 @@ class TrainingTable:
         weights: float64, shape (rows,), or None. They count in learning and in all metrics.
         groups: int64 codes, shape (rows,), or None.
         times: numbers, shape (rows,), or None.
-        hashes: of the rows as they came, see :func:`kubeline.data.row_hash.hash_rows`.
+        hashes: of the rows as they came.
         equal: int64, the same number for rows that are copies of each other, shape (rows,).
         notes: for the user, about the columns.
         recency: float64, shape (rows,), or None: weights by age, which count in learning alone.
@@ -73,7 +74,7 @@ class TrainingTable:
     weights: Array | None
     groups: Array | None
     times: Array | None
-    hashes: Hashes
+    hashes: RowHashes
     equal: Array
     notes: list[str]
     recency: Array | None = None
@@ -99,10 +100,30 @@ class TrainingTable:
         coded = self.coded.get(name)
         return coded.frequent(rows, most) if coded else frequent(self.encoded[name].iloc[rows], most)
 
+    def is_missing(self, name: str, rows: Array) -> Mask:
+        """(rows,) whether a column of the table has no value in these rows; an empty text is one."""
+        values = self.encoded[name].to_numpy()
+        if values.dtype != object:
+            undefined: Mask = np.isnan(values[rows])
+            return undefined
+        column = self.raw.column(name)
+        if not column.null_count:
+            return np.zeros(len(rows), dtype=np.bool_)
+        absent: Mask = column.take(pa.array(rows)).is_null().to_numpy()
+        return absent
+
+    def missing(self, name: str) -> int:
+        """How many rows have no value in a column of the table."""
+        values = self.encoded[name].to_numpy()
+        if values.dtype == object:
+            return int(self.raw.column(name).null_count)
+        parts = (values[start : start + CHUNK_ROWS] for start in range(0, len(values), CHUNK_ROWS))
+        return sum(int(np.count_nonzero(np.isnan(part))) for part in parts)
+
     def is_empty(self, name: str, rows: Array) -> bool:
         """Whether a column has no value in any of these rows."""
         if coded := self.coded.get(name):
-            return not coded.counts(rows)[coded.texts != MISSING_CATEGORY].any()
+            return not any(coded.counts(some)[coded.texts != MISSING_CATEGORY].any() for some in (rows[:_FIRST], rows))
         values = self.encoded[name].to_numpy()
         if values.dtype == object:
             return bool((values[rows] == MISSING_CATEGORY).all())
@@ -145,8 +166,12 @@ def check(
         raise UserError(f"the dataset has {counted(raw.num_rows, 'row')}; training needs at least 2")
     found, classes, y = _target(raw, roles.target, task)
     positive, said = _positive_class(wanted_class, found, classes, y)
-    encoded, coded, given, notes = columns(raw, roles)
-    hashes = hashed(raw)
+    given, notes = features(raw, roles)
+    hashes = RowHashes(raw)
+    with ThreadPoolExecutor(1) as beside:
+        copies = beside.submit(equal, hashes)
+        encoded, coded, more = columns(raw, given)
+        same = copies.result()
     transform = declare(derive or {}, encoded, given, roles.reasons)
     kinds = {name: kind for name, kind in given.items() if name not in transform.only_read}
     if transform:
@@ -166,8 +191,8 @@ def check(
         groups=_groups(raw, roles.grouped_by),
         times=_times(raw, roles.ordered_by),
         hashes=hashes,
-        equal=equal(hashes),
-        notes=said + notes,
+        equal=same,
+        notes=said + notes + more,
         coded=coded,
     )
 
@@ -190,22 +215,22 @@ def weighed(table: TrainingTable, roles: Roles, half_life: str) -> TrainingTable
     return replace(table, recency=recency, notes=[*table.notes, said])
 
 
-def columns(raw: pa.Table, roles: Roles) -> tuple[pd.DataFrame, dict[str, Categories], dict[str, Kind], list[str]]:
-    """The columns that a model may read, as it reads them; those of text as codes as well; the kind of each; and notes.
+def columns(raw: pa.Table, kinds: Mapping[str, Kind]) -> tuple[pd.DataFrame, dict[str, Categories], list[str]]:
+    """These columns as a model reads them, those of text as codes as well, and notes.
 
     Raises:
         UserError: names a column that is no feature.
     """
-    kinds, notes = _kinds(raw, roles)
+    doubles = Doubles(raw.num_rows)
     with ThreadPoolExecutor(THREADS) as workers:  # arithmetic on whole columns, at which others can work as well
-        found = list(workers.map(lambda each: _encoded(raw, *each), kinds.items()))
-    notes += [one for _, said in found for one in said]
+        found = list(workers.map(lambda name: _encoded(raw, name, kinds[name], doubles), kinds))
+    notes = [one for _, said in found for one in said]
     read = dict(zip(kinds, (values for values, _ in found), strict=True))
     coded = {name: values for name, values in read.items() if isinstance(values, Categories)}
     for name, values in coded.items():
         refuse_numbers_as_text(name, values)
     arrays = {name: coded[name].values if name in coded else values for name, values in read.items()}
-    return pd.DataFrame(arrays, copy=False), coded, kinds, notes  # side by side they would be there twice for a moment
+    return pd.DataFrame(arrays, copy=False), coded, notes  # side by side they would be there twice for a moment
 
 
 def column(raw: pa.Table, name: str) -> pd.Series:
@@ -229,21 +254,22 @@ def _distinct(whole: Array) -> int:
     return int(span) if span < IDENTIFIER_SHARE * len(whole) else len(pd.unique(whole))
 
 
-def _encoded(raw: pa.Table, name: str, kind: Kind) -> tuple[Array | Categories, list[str]]:
+def _encoded(raw: pa.Table, name: str, kind: Kind, doubles: Doubles) -> tuple[Array | Categories, list[str]]:
     """A feature as the model reads it, and what is to be known of it."""
     if kind == "category":
         found = Categories.of(raw.column(name))
         rows = found.counts()[found.texts != MISSING_CATEGORY]
         return found, _identifier(name, int((rows > 0).sum()), int(rows.sum()))
-    values = column(raw, name)
     if kind != "number":
-        return encode_column(values, kind), []
-    exact = encode_exactly(values)
+        return encode_column(column(raw, name), kind), []
+    exact = doubles.read(raw.column(name))
+    if exact is None or not furthest(exact) < EXACT_WHOLE_NUMBERS:
+        exact = encode_exactly(column(raw, name))
     present = without_missing(exact)
     notes = _identifier(name, _distinct(present), len(present)) if precision.no_fractions(present) else []
     wide = precision.needs_float64(present)
     notes += filter(None, [precision.note(name, exact, wide)])
-    return exact if wide else exact.astype(np.float32), notes
+    return exact.copy() if wide else exact.astype(np.float32), notes
 
 
 def _target(raw: pa.Table, name: str, task: str) -> tuple[Task, list[str] | None, Array]:
@@ -320,7 +346,12 @@ def _positive_class(wanted: str, task: Task, classes: list[str] | None, y: Array
     return found, [f"the positive class is '{found}', {rows[found]:,} of {len(y):,} rows ({why})"]
 
 
-def _kinds(raw: pa.Table, roles: Roles) -> tuple[dict[str, Kind], list[str]]:
+def features(raw: pa.Table, roles: Roles) -> tuple[dict[str, Kind], list[str]]:
+    """The columns that a model may read, each with its kind, and notes about others.
+
+    Raises:
+        UserError: names a column that is no feature.
+    """
     kinds: dict[str, Kind] = {}
     notes = []
     for field in raw.schema:

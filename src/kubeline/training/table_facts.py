@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kubeline.columns import Kind
 from kubeline.model_package.manifest import ManifestRoles
 from kubeline.roles import Roles
+from kubeline.training.doubles import Doubles
 
 if TYPE_CHECKING:  # loaded on the thread that needs them
     import pandas as pd
@@ -46,10 +47,10 @@ class TableFacts:
     @classmethod
     def of(cls, table: "TrainingTable", kinds: Mapping[str, Kind], roles: Roles) -> Self:
         """Of a table, the kinds of the columns that a model reads, and the roles of its columns."""
-        from kubeline.drift import profile
-
+        doubles = Doubles(len(table.y))
         # one after the other: a frame of all would take as much as the table
-        columns = {name: profile.column(_frame(table, name)[name], kind) for name, kind in kinds.items()}
+        columns = {name: _profile(table, name, kind, doubles) for name, kind in kinds.items()}
+        del doubles
         return cls(
             columns, _labels(table), _sample(table, columns, roles), _clusters(table, roles), _rows(table, kinds, roles)
         )
@@ -102,6 +103,14 @@ def _frame(table: "TrainingTable", name: str) -> "pd.DataFrame":
     return to_frame(table.raw.select([name]))
 
 
+def _profile(table: "TrainingTable", name: str, kind: Kind, doubles: Doubles) -> "ReferenceColumn":
+    from kubeline.drift import profile
+
+    if kind == "number" and (values := doubles.read(table.raw.column(name))) is not None:
+        return profile.sorted_in_place(values)
+    return profile.column(_frame(table, name)[name], kind)
+
+
 def _sample(table: "TrainingTable", columns: "Mapping[str, ReferenceColumn]", roles: Roles) -> dict[str, Any]:
     """Some rows as the bins of their values."""
     from kubeline.data.dataset import to_frame
@@ -109,7 +118,9 @@ def _sample(table: "TrainingTable", columns: "Mapping[str, ReferenceColumn]", ro
 
     column = roles.group or roles.time
     together = CodedRows.of(_frame(table, column), {}, column).together if column else None
-    places = sampled(table.hashes, together, size_of(sum(known.kind != "datetime" for known in columns.values())))
+    places = sampled(
+        table.hashes.values, together, size_of(sum(known.kind != "datetime" for known in columns.values()))
+    )
     frame = to_frame(table.raw.select([*columns, *([column] if column else [])]).take(places))
     return CodedRows.of(frame, columns, column).kept().model_dump(mode="json")
 
@@ -150,4 +161,4 @@ def _rows(table: "TrainingTable", kinds: Mapping[str, Kind], roles: Roles) -> by
     from kubeline.model_package.training_rows import TrainingRows
 
     group = roles.group or (roles.split_column if roles.split_by == "group" else "")
-    return TrainingRows.of(table.raw, [*kinds, roles.target], group, table.hashes).to_bytes()
+    return TrainingRows.of(table.raw, [*kinds, roles.target], group, table.hashes.values).to_bytes()

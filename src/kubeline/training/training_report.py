@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import pyarrow.compute as pc
 from markupsafe import Markup
 
 from kubeline.errors import counted
@@ -93,8 +92,7 @@ def _parity(trained: Trained) -> Markup:
 def _features(trained: Trained) -> list[Markup]:
     rows = []
     for feature in trained.signature.features:
-        column = trained.table.raw.column(feature.name)
-        missing = (pc.sum(column.is_null(nan_is_null=True)).as_py() or 0) / max(len(column), 1)
+        missing = trained.table.missing(feature.name) / max(len(trained.table.y), 1)
         known = f"{len(feature.categories):,} distinguished" if feature.categories is not None else ""
         rows.append([feature.name, feature.kind, known, f"{missing:.1%}"])
     blocks = [table(["column", "kind", "categories", "missing"], rows)]

@@ -10,7 +10,7 @@ from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError, counted
 from kubeline.reports import Report, table, text
 from kubeline.roles import Roles
-from kubeline.training.table import columns
+from kubeline.training.table import columns, features
 from kubeline.transform.document import TransformDocument
 from kubeline.transform.transform import Derived, Transform, declare
 from kubeline.typing import Array
@@ -42,7 +42,9 @@ def run(
     rows = open_dataset(dataset.path)
     roles = Roles(target, tuple(exclude), group_column, time_column, weight_column)
     roles.require(rows)
-    encoded, _, kinds, _ = columns(rows.to_table(), roles)
+    raw = rows.to_table()
+    kinds, _ = features(raw, roles)
+    encoded, *_ = columns(raw, kinds)
     found = declare(derive, encoded, kinds, roles.reasons)
     page = _page(found, encoded, set(dataset.metadata.get("personal", ())))
     with publish(transform.path) as file:

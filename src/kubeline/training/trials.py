@@ -26,6 +26,7 @@ from kubeline.evaluation.metrics import choose
 from kubeline.masking import trace_of, words_of
 from kubeline.processes import bound_command, stop
 from kubeline.training import estimators
+from kubeline.training.copies import RowHashes
 from kubeline.training.fitting import Recipe, predict
 from kubeline.training.metrics import deciding, score, scored
 from kubeline.training.table import TrainingTable
@@ -174,7 +175,8 @@ def write_folds(folds: Objective, file: IO[bytes]) -> None:
     frame = folds.table.encoded
     coded = folds.table.coded
     numbers = {name: frame[name].to_numpy() for name in frame.columns if name not in coded}
-    bare = replace(folds.table, raw=folds.table.raw.schema.empty_table(), encoded=frame.iloc[:0])
+    none = folds.table.raw.schema.empty_table()
+    bare = replace(folds.table, raw=none, encoded=frame.iloc[:0], hashes=RowHashes(none))
     joblib.dump((replace(folds, table=bare), list(frame.columns), numbers), file)
     file.flush()
 
