@@ -74,9 +74,9 @@ from kubeline.training.table import read
 roles, estimator = Roles("target"), estimators.find("hist_gradient_boosting")
 table, rows, _, _ = divide(read({folder!r} + "/train", roles, "auto"), roles, 0.1, 0, calibrated=False, number=0)
 settings, _ = preprocessing.take({{}}, estimator, table.task)
-columns = preprocessing.build(table.encoded, table.kinds, estimator, settings, table.task, list,
+columns = preprocessing.build(table.encoded.rows(rows[:2]), table.kinds, estimator, settings, table.task, list,
                               lambda name, most: table.frequent(name, rows, most))
-values, target = matrix(columns.fit(table.encoded.iloc[:2]), table, rows, estimator), table.y[rows]
+values, target = matrix(columns.fit(table.encoded.rows(rows[:2])), table, rows, estimator), table.y[rows]
 del table, rows, columns
 """
 FIT = """

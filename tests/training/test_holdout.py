@@ -114,7 +114,7 @@ def test_a_row_that_most_of_a_class_repeats_is_learned_and_others_are_held_out(d
 def test_equal_rows_of_a_table_of_few_different_ones_are_no_copies(dataset: Maker) -> None:
     table = read(dataset(pd.DataFrame({"x": [1, 2, 3, 4] * 50, "y": [0, 1] * 100})).path, Roles("y"), "auto")
     learned, held = hold_out(table, np.arange(200), 0.2, 0, "validation")
-    assert {tuple(row) for row in table.encoded.iloc[learned].to_numpy()} == {(1,), (2,), (3,), (4,)}
+    assert {tuple(row) for row in table.encoded.rows(learned).to_numpy()} == {(1,), (2,), (3,), (4,)}
     assert len(held) == 40
 
 

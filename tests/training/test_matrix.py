@@ -32,16 +32,22 @@ def test_it_is_what_a_column_transformer_makes_of_the_rows(table: TrainingTable,
     settings, _ = preprocessing.take({"max_categories": most}, estimator, table.task)
     kinds = {name: kind for name, kind in table.kinds.items() if name != "has garden"}
     columns = preprocessing.build(
-        table.encoded, kinds, estimator, settings, table.task, list, lambda name, n: table.frequent(name, rows, n)
+        table.encoded.whole(),
+        kinds,
+        estimator,
+        settings,
+        table.task,
+        list,
+        lambda name, n: table.frequent(name, rows, n),
     )
     assert learns_nothing(columns, estimator, settings.category_encoding)
     steps = {title for title, *_ in columns.transformers}
     assert steps == {"numbers", "categories", "codes", "dates"}
 
-    found = matrix(columns.fit(table.encoded.iloc[rows[:2]]), table, rows, estimator)
+    found = matrix(columns.fit(table.encoded.rows(rows[:2])), table, rows, estimator)
 
     assert found.dtype == estimator.dtype
-    np.testing.assert_array_equal(found, columns.fit_transform(table.encoded.iloc[rows]))
+    np.testing.assert_array_equal(found, columns.fit_transform(table.encoded.rows(rows)))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ def test_what_learns_from_the_rows_is_left_to_scikit_learn(table: TrainingTable,
     estimator = estimators.find(name)
     settings, _ = preprocessing.take({"category_encoding": encoding}, estimator, table.task)
     columns = preprocessing.build(
-        table.encoded, table.kinds, estimator, settings, table.task, lambda: [([0], [1])], lambda *_: ["Bern"]
+        table.encoded.whole(), table.kinds, estimator, settings, table.task, lambda: [([0], [1])], lambda *_: ["Bern"]
     )
     assert not learns_nothing(columns, estimator, settings.category_encoding)
 
@@ -97,9 +103,9 @@ def test_columns_of_text_in_dictionaries_are_read_as_those_without(tmp_path: Pat
         tables.append(read(str(folder), Roles("y"), "auto"))
 
     one, other = tables
-    pd.testing.assert_frame_equal(one.encoded, other.encoded)
+    pd.testing.assert_frame_equal(one.encoded.whole(), other.encoded.whole())
     np.testing.assert_array_equal(one.hashes.values, other.hashes.values)
-    assert one.encoded["city"].dtype == object
+    assert one.encoded.dtype("city").kind == "O"
 
 
 def test_a_training_begins_without_the_libraries_that_it_loads_while_it_reads() -> None:

@@ -111,9 +111,9 @@ def test_processes_map_the_numbers_and_have_the_same_rows(table: TrainingTable, 
     with (tmp_path / "trials").open("wb") as file:
         write_folds(Objective(recipe, table, [(np.arange(200), np.arange(200, 300))], table.kinds, "roc_auc"), file)
     found = read_folds(tmp_path / "trials")
-    pd.testing.assert_frame_equal(found.table.encoded, table.encoded)
-    for name in table.encoded:
-        values = found.table.encoded[name].to_numpy()
+    pd.testing.assert_frame_equal(found.table.encoded.whole(), table.encoded.whole())
+    for name in table.encoded.columns:
+        values: Any = found.table.encoded.column(name)
         if values.dtype != object:
             while values.base is not None and not isinstance(values, np.memmap):
                 values = values.base

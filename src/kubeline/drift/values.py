@@ -119,7 +119,7 @@ def texts(column: pd.Series, kind: Kind) -> tuple[Counter[str], int]:
     """
     codes, names = coded(column, kind)
     _, *rows = np.bincount(codes + 1, minlength=len(names) + 1).tolist()  # the first are missing
-    return _counted(names, rows, len(column))
+    return counted(names, rows, len(column))
 
 
 def texts_in(batch: pa.RecordBatch, name: str, kind: Kind) -> tuple[Counter[str], int]:
@@ -128,10 +128,10 @@ def texts_in(batch: pa.RecordBatch, name: str, kind: Kind) -> tuple[Counter[str]
     if not pa.types.is_dictionary(column.type):
         return texts(cells(batch, name), kind)
     codes, names = column.indices.drop_null().to_numpy(), column.dictionary.to_pylist()
-    return _counted(names, np.bincount(codes, minlength=len(names)).tolist(), len(column))
+    return counted(names, np.bincount(codes, minlength=len(names)).tolist(), len(column))
 
 
-def _counted(names: Iterable[str], rows: Iterable[int], number: int) -> tuple[Counter[str], int]:
+def counted(names: Iterable[str], rows: Iterable[int], number: int) -> tuple[Counter[str], int]:
     """Rows by category, which may come twice, and those of a column of so many that have none."""
     counts: dict[str, int] = {}
     for name, count in zip(names, rows, strict=True):

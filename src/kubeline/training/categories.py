@@ -53,6 +53,11 @@ class Categories:
         found: Array = self.texts[self.codes]
         return found
 
+    def at(self, rows: Array) -> Array:
+        """The texts at some positions, an object array of shape (positions,)."""
+        found: Array = self.texts[self.codes[rows]]
+        return found
+
     def counts(self, rows: Array | None = None) -> Array:
         """How many rows have each of `texts`; of those at these positions, or of all."""
         found = np.zeros(len(self.texts), dtype=np.int64)

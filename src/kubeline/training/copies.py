@@ -49,8 +49,12 @@ def equal(hashes: RowHashes) -> Array:
 
 def _hashed(raw: pa.Table) -> Hashes:
     """Batch by batch, as much as a cache holds."""
-    parts = map(hash_rows, raw.to_batches(max_chunksize=_CACHED))
-    return np.concatenate([np.empty(0, dtype=np.uint64), *parts])
+    found = np.empty(raw.num_rows, dtype=np.uint64)
+    end = 0
+    for batch in raw.to_batches(max_chunksize=_CACHED):
+        found[end : end + batch.num_rows] = hash_rows(batch)
+        end += batch.num_rows
+    return found
 
 
 def _sameness(kind: pa.DataType) -> int:

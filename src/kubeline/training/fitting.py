@@ -77,12 +77,12 @@ class Recipe:
         settings, params = preprocessing.take(self.params, estimator, table.task)
         named, params = constraints.take(params)
         columns = preprocessing.build(
-            table.encoded, kinds, estimator, settings, table.task,
+            table.encoded.rows(rows[:_FEW]), kinds, estimator, settings, table.task,
             folds=lambda: encoding_folds(table, rows, self.seed),
             frequent=lambda name, most: table.frequent(name, rows, most),
         )  # fmt: skip
         at_once = learns_nothing(columns, estimator, settings.category_encoding)
-        encoded = table.encoded.iloc[rows[:_FEW] if at_once else rows]
+        encoded = table.encoded.rows(rows[:_FEW] if at_once else rows)
         if at_once:
             columns.fit(encoded)
         model = estimator.build(table.task, params, self.seed, estimators.threads_for(len(table.y)))
@@ -124,7 +124,7 @@ class Recipe:
 
 def calibrate(pipeline: Any, method: Method, table: TrainingTable, rows: Array) -> Calibrated:
     """Calibrate a fitted pipeline on rows that it did not learn from."""
-    return Calibrated(pipeline, method).fit(table.encoded.iloc[rows], table.y[rows], table.weights_to_learn(rows))
+    return Calibrated(pipeline, method).fit(table.encoded.rows(rows), table.y[rows], table.weights_to_learn(rows))
 
 
 def predict(model: Any, encoded: pd.DataFrame, classes: list[str] | None) -> Predictions:

@@ -18,6 +18,7 @@ from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.printable import printable
 from kubeline.training.categories import frequent
+from kubeline.training.encoded import Encoded
 from kubeline.training.graph import Graph
 from kubeline.training.import_sklearn import CATEGORIES, in_order, require_features
 from kubeline.training.onnx_file import TYPES, WHOLE, OnnxFile, OnnxInput, open_file
@@ -68,7 +69,7 @@ def imported(
     own = _classes(file, given, classes)
     table, signature = _restricted(file, given, target, names, own)
     onnx = portable_form(file, signature)  # which refuses what is not run, before any of it is
-    rows = table.encoded.iloc[held]
+    rows = table.encoded.rows(held)
     expected = _answers(file, rows, signature)
     _require_rows_alone(file, rows, signature, expected, tolerance)
     notes = [*_require_labels(file, rows, expected, tolerance), *_never_missing(file, signature)]
@@ -153,12 +154,12 @@ def _restricted(
 ) -> tuple[TrainingTable, Signature]:
     columns, features = {}, []
     for name, kind in zip(names, file.types, strict=True):
-        feature, values = _feature(name, kind, given.kinds[name], given.encoded[name])
-        columns[name] = values
+        feature, values = _feature(name, kind, given.kinds[name], pd.Series(given.encoded.column(name)))
+        columns[name] = values.to_numpy()
         features.append(feature)
     kinds: dict[str, Kind] = {feature.name: feature.kind for feature in features}
     y = given.y if own is None else in_order(own, given)
-    table = replace(given, encoded=pd.DataFrame(columns), given=kinds, kinds=kinds, classes=own, y=y)
+    table = replace(given, encoded=Encoded(columns), given=kinds, kinds=kinds, classes=own, y=y)
     return table, table.signature(features, target)
 
 

@@ -16,6 +16,7 @@ from kubeline.model_package.encoding import labels
 from kubeline.model_package.predictor import Predictions
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.training.categories import frequent
+from kubeline.training.encoded import Encoded
 from kubeline.training.examine import scale_of
 from kubeline.training.fitting import predict
 from kubeline.training.table import TrainingTable
@@ -96,12 +97,16 @@ def in_order(own: Sequence[str], given: TrainingTable) -> Array:
 
 def _restricted(pipeline: Any, given: TrainingTable, target: str, names: list[str]) -> tuple[TrainingTable, Signature]:
     require_features(names, given)
-    encoded = pd.DataFrame({one: _float32(given.encoded[one], given.kinds[one]) for one in names})
+    columns = {one: _float32(given.encoded.column(one), given.kinds[one]) for one in names}
     kinds = {one: given.kinds[one] for one in names}
     classes, y = _classes(pipeline, given)
-    table = replace(given, encoded=encoded, given=kinds, kinds=kinds, classes=classes, y=y)
+    table = replace(given, encoded=Encoded(columns), given=kinds, kinds=kinds, classes=classes, y=y)
     features = [
-        Feature(name=one, kind=kind, categories=frequent(encoded[one], CATEGORIES) if kind == "category" else None)
+        Feature(
+            name=one,
+            kind=kind,
+            categories=frequent(pd.Series(columns[one]), CATEGORIES) if kind == "category" else None,
+        )
         for one, kind in kinds.items()
     ]
     return table, table.signature(features, target)
@@ -122,7 +127,7 @@ def _names(pipeline: Any, features: Sequence[str]) -> list[str]:
     return [str(name) for name in own]
 
 
-def _float32(values: pd.Series, kind: str) -> Any:
+def _float32(values: Array, kind: str) -> Array:
     return values.astype(np.float32) if kind == "number" else values
 
 
@@ -140,7 +145,7 @@ def _answers(pipeline: Any, given: TrainingTable, signature: Signature, held: Ar
     Raises:
         UserError: when it answers otherwise for the rows as they came.
     """
-    served = _predicted(pipeline, signature, given.encoded.iloc[held])
+    served = _predicted(pipeline, signature, given.encoded.rows(held))
     frame = to_frame(given.raw.select(signature.names).take(pa.array(held)))
     by_row = differences(_predicted(pipeline, signature, frame), served, scale_of(given))
     worst = int(by_row.argmax())

@@ -100,7 +100,7 @@ def _signature(fitted: _Fitted, target: str, max_categories: int) -> Signature:
             name=name,
             kind=kind,
             categories=table.frequent(name, fitted.rows, max_categories) if kind == "category" else None,
-            dtype="float64" if kind == "number" and table.encoded[name].dtype == np.float64 else "float32",
+            dtype="float64" if kind == "number" and table.encoded.dtype(name) == np.float64 else "float32",
         )
         for name, kind in _read(table, fitted.kinds).items()
     ]
@@ -130,7 +130,7 @@ def _examine(
     }
     with ThreadPoolExecutor(1) as beside:
         exporting = beside.submit(to_onnx, model, signature, table.transform, list(fitted.kinds))
-        expected = predict(model, table.encoded.iloc[fitted.held], table.classes)
+        expected = predict(model, table.encoded.rows(fitted.held), table.classes)
         onnx = exporting.result()
     exported = Exported(
         table=table,

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from kubeline.training.encoded import Encoded
 from kubeline.training.estimators import THREADS, Estimator
 from kubeline.training.preprocessing import Encoding
 from kubeline.training.table import TrainingTable
@@ -39,38 +39,32 @@ def matrix(columns: Any, table: TrainingTable, rows: Array, estimator: Estimator
     def write(start: int) -> None:
         some = rows[start : start + _ROWS]
         for place, values in parts:
-            found[start : start + _ROWS, place] = values(some)
+            values(some, found[start : start + _ROWS, place])
 
     with ThreadPoolExecutor(THREADS) as workers:
         list(workers.map(write, range(0, len(rows), _ROWS)))
     return found
 
 
-def _parts(columns: Any, table: TrainingTable) -> Iterator[tuple[slice, Callable[[Array], Array]]]:
-    """Places of columns, and what makes the values there for some rows, shape (rows, columns)."""
+def _parts(columns: Any, table: TrainingTable) -> Iterator[tuple[slice, Callable[[Array, Array], None]]]:
+    """Places of columns, and what writes the values there for some rows, shape (rows, columns)."""
     for title, transformer, names in columns.transformers_:
         place = columns.output_indices_[title]
         if title == "numbers":
-            for column, name in enumerate(names, place.start):
-                yield slice(column, column + 1), partial(_values, table.encoded[name].to_numpy())
-        elif title == "categories" and table.coded.keys() >= set(names):
+            yield place, partial(table.encoded.write, names)
+        elif title == "categories" and table.encoded.coded.keys() >= set(names):
             for column, (name, known) in enumerate(zip(names, transformer.categories_, strict=True), place.start):
-                coded = table.coded[name]
+                coded = table.encoded.coded[name]
                 codes = coded.places(known, transformer.unknown_value)
                 yield slice(column, column + 1), partial(_looked_up, codes, coded.codes)
         elif title != "remainder":  # columns that are no features here
-            yield place, partial(_transformed, transformer, table.encoded[list(names)])
+            read = Encoded({name: table.encoded.columns[name] for name in names})
+            yield place, partial(_transformed, transformer, read)
 
 
-def _values(column: Array, rows: Array) -> Array:
-    return column[rows, None]
+def _looked_up(table: Array, codes: Array, rows: Array, found: Array) -> None:
+    found[:, 0] = table[codes[rows]]
 
 
-def _looked_up(table: Array, codes: Array, rows: Array) -> Array:
-    found: Array = table[codes[rows]][:, None]
-    return found
-
-
-def _transformed(transformer: Any, columns: pd.DataFrame, rows: Array) -> Array:
-    found: Array = transformer.transform(columns.iloc[rows])
-    return found
+def _transformed(transformer: Any, columns: Encoded, rows: Array, found: Array) -> None:
+    found[:] = transformer.transform(columns.rows(rows))

@@ -41,6 +41,8 @@ _TREES = {
     "random_forest": ("n_estimators", 100, "max_leaf_nodes", 1024),
 }
 _ENCODED = {"number": 4.0, "text": 12.0, "derived": 8.0}  # of the frame that models read, in bytes of a value
+_MADE = {"number": 0.0, "missing": 4.0, "text": 4.0, "derived": 8.0}  # where a matrix is made without that frame
+_ROOM = 8  # bytes of a number of a column that is read into the same memory as the others, for each thread
 
 
 def limit(cgroup: Path = _CGROUP) -> int:
@@ -169,25 +171,28 @@ def need(
 ) -> int:
     """The bytes at the peak, by the first rows: the table, what models read of it, and what the method makes of that.
 
-    For 400,000 rows of 25 numbers and 5 categories it says 748 MB (hist_gradient_boosting; 760 were measured), 748 MB
-    (xgboost; 716) and 843 MB (random_forest; 846), and for 200,000 rows 643 MB (linear; 664).
+    For 400,000 rows of 25 numbers and 5 categories it says 617 MB (hist_gradient_boosting; 607 were measured), 617 MB
+    (xgboost; 528) and 828 MB (random_forest; 825), and for 200,000 rows 636 MB (linear; 614).
     """
     found = estimators.find(estimator)
     hyper = {name: params[name] for name in ("category_encoding", "max_categories", "date_parts") if name in params}
     prepared, _ = preprocessing.take(hyper, found, "binary")
     fields = [field for field in first.schema if field.name not in excluded]
+    at_once = found.reads_missing and prepared.category_encoding == "ordinal"
+    sizes = _MADE if at_once else {**_ENCODED, "missing": _ENCODED["number"]}
     encoded = outputs = 0.0
     for field in fields:
         if pat.is_string(field.type) or pat.is_large_string(field.type) or pat.is_dictionary(field.type):
-            encoded += _ENCODED["text"]
+            encoded += sizes["text"]
             levels = min(prepared.max_categories, pc.count_distinct(first.column(field.name)).as_py())
             outputs += levels if prepared.category_encoding == "one_hot" else 1
         else:
-            encoded += _ENCODED["number"]
+            encoded += sizes["missing" if first.column(field.name).null_count else "number"]
             outputs += len(prepared.date_parts) if pat.is_temporal(field.type) else 1
-    encoded += derived * _ENCODED["derived"]
+    encoded += derived * sizes["derived"]
     outputs += derived
     if found.one_hot and len(fields) < _SPARSE * outputs:
         outputs = len(fields)
     table = first.nbytes / first.num_rows
-    return _LIBRARIES + int(rows * (table + 2 * encoded + (4 + found.fit_bytes * fitted_here) * outputs))
+    read = encoded + estimators.THREADS * _ROOM if at_once else 2 * encoded
+    return _LIBRARIES + int(rows * (table + read + (4 + found.fit_bytes * fitted_here) * outputs))

@@ -27,9 +27,9 @@ def compare_forms(exported: Exported, serving: bytes, *, scale: float, tolerance
         UserError: names the form, its worst row and both predictions where a difference is beyond `tolerance`; not
             the row's values, which may be someone's.
     """
-    signature, frame = exported.signature, exported.table.encoded
+    signature, encoded = exported.signature, exported.table.encoded
     check_serving(serving, signature)  # what is refused later must not be written now
-    inputs = {name: frame[name].iloc[exported.held].to_numpy()[:, None] for name in signature.names}
+    inputs = {name: encoded.at(name, exported.held)[:, None] for name in signature.names}
     greatest = 0.0
     forms = {ONNX: Predictor(exported.onnx, signature, 1), SERVING: ServingPredictor(serving, signature, 1)}
     with ThreadPoolExecutor(len(forms)) as workers:  # each of one thread, whose answers are the same on any machine

@@ -70,7 +70,7 @@ def build(
     """An unfitted ColumnTransformer whose output is float32, so that ONNX splits trees where scikit-learn does.
 
     Args:
-        encoded: the table, for the types of its columns.
+        encoded: some rows of the table, for the types of its columns.
         kinds: the kind of each feature.
         estimator: decides what numbers need.
         settings: how categories and dates become numbers.

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from dataclasses import field as default
 from typing import Any
 
 import numpy as np
@@ -13,28 +12,23 @@ import pyarrow.dataset as pads
 import pyarrow.types as pat
 
 from kubeline.columns import MISSING_CATEGORY, TO_BE_A_FEATURE, Kind, kind_of, why_no_feature
-from kubeline.data.dataset import CHUNK_ROWS, open_dataset, to_frame
-from kubeline.drift.profile import without_missing
+from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError, counted, listed
-from kubeline.model_package.encoding import EXACT_WHOLE_NUMBERS, coded_labels, encode_column, encode_exactly, furthest
+from kubeline.model_package.encoding import coded_labels, encode_column
 from kubeline.model_package.package import EXPECTED_PREDICTION, EXPECTED_PROBABILITY
 from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, Task, positive_class, task_of
-from kubeline.training import precision
-from kubeline.training.categories import Categories, frequent, refuse_numbers_as_text
+from kubeline.training.categories import frequent
 from kubeline.training.copies import RowHashes, equal
-from kubeline.training.doubles import Doubles
-from kubeline.training.estimators import THREADS
+from kubeline.training.encoded import Encoded, column, columns
 from kubeline.training.recency import by_age
 from kubeline.training.settings import TASKS
 from kubeline.transform.transform import Transform, declare
 from kubeline.typing import Array, Mask
 
-IDENTIFIER_ROWS = 100  # fewer prove nothing
 _FIRST = 1_000  # rows of which one has a value in most columns
-IDENTIFIER_SHARE = 0.95  # of the rows have a value of their own in a column that looks like an identifier
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,7 @@ class TrainingTable:
 
     Attributes:
         raw: the rows as they came.
-        encoded: the columns as the model reads them, see :meth:`Signature.encode`, and those derived from them.
+        encoded: the columns as the model reads them, and those derived from them.
         given: the kind of each column of the table that a model may read.
         kinds: the kind of each feature: of these columns, but for those that are only read by expressions, and of the
             derived ones.
@@ -59,11 +53,10 @@ class TrainingTable:
         equal: int64, the same number for rows that are copies of each other, shape (rows,).
         notes: for the user, about the columns.
         recency: float64, shape (rows,), or None: weights by age, which count in learning alone.
-        coded: the columns of text in `encoded` that are there as codes as well.
     """
 
     raw: pa.Table
-    encoded: pd.DataFrame
+    encoded: Encoded
     given: dict[str, Kind]
     kinds: dict[str, Kind]
     transform: Transform
@@ -78,7 +71,6 @@ class TrainingTable:
     equal: Array
     notes: list[str]
     recency: Array | None = None
-    coded: Mapping[str, Categories] = default(default_factory=dict)
 
     def weights_to_learn(self, rows: Array) -> Array | None:
         """How much each of these rows counts in learning; None when all count the same."""
@@ -97,14 +89,14 @@ class TrainingTable:
 
     def frequent(self, name: str, rows: Array, most: int) -> list[Any]:
         """The `most` frequent categories of a column in these rows, most frequent first, and by name where equal."""
-        coded = self.coded.get(name)
-        return coded.frequent(rows, most) if coded else frequent(self.encoded[name].iloc[rows], most)
+        if coded := self.encoded.coded.get(name):
+            return coded.frequent(rows, most)
+        return frequent(pd.Series(self.encoded.at(name, rows)), most)
 
     def is_missing(self, name: str, rows: Array) -> Mask:
         """(rows,) whether a column of the table has no value in these rows; an empty text is one."""
-        values = self.encoded[name].to_numpy()
-        if values.dtype != object:
-            undefined: Mask = np.isnan(values[rows])
+        if self.encoded.dtype(name).kind != "O":
+            undefined: Mask = np.isnan(self.encoded.at(name, rows))
             return undefined
         column = self.raw.column(name)
         if not column.null_count:
@@ -114,20 +106,18 @@ class TrainingTable:
 
     def missing(self, name: str) -> int:
         """How many rows have no value in a column of the table."""
-        values = self.encoded[name].to_numpy()
-        if values.dtype == object:
-            return int(self.raw.column(name).null_count)
-        parts = (values[start : start + CHUNK_ROWS] for start in range(0, len(values), CHUNK_ROWS))
-        return sum(int(np.count_nonzero(np.isnan(part))) for part in parts)
+        column = self.raw.column(name)
+        if not pat.is_floating(column.type):
+            return int(column.null_count)
+        return sum(int(np.count_nonzero(np.isnan(chunk.to_numpy(zero_copy_only=False)))) for chunk in column.chunks)
 
     def is_empty(self, name: str, rows: Array) -> bool:
         """Whether a column has no value in any of these rows."""
-        if coded := self.coded.get(name):
+        if coded := self.encoded.coded.get(name):
             return not any(coded.counts(some)[coded.texts != MISSING_CATEGORY].any() for some in (rows[:_FIRST], rows))
-        values = self.encoded[name].to_numpy()
-        if values.dtype == object:
-            return bool((values[rows] == MISSING_CATEGORY).all())
-        return bool(np.isnan(values[rows[:1]]).all() and np.isnan(values[rows]).all())
+        if self.encoded.dtype(name).kind == "O":
+            return bool((self.encoded.at(name, rows) == MISSING_CATEGORY).all())
+        return all(bool(np.isnan(self.encoded.at(name, some)).all()) for some in (rows[:1], rows))
 
 
 def read(
@@ -170,12 +160,14 @@ def check(
     hashes = RowHashes(raw)
     with ThreadPoolExecutor(1) as beside:
         copies = beside.submit(equal, hashes)
-        encoded, coded, more = columns(raw, given)
+        encoded, more = columns(raw, given)
         same = copies.result()
-    transform = declare(derive or {}, encoded, given, roles.reasons)
+    frame = encoded.whole() if derive else pd.DataFrame()
+    transform = declare(derive or {}, frame, given, roles.reasons)
     kinds = {name: kind for name, kind in given.items() if name not in transform.only_read}
     if transform:
-        encoded = pd.concat([encoded, transform.columns(encoded)], axis=1)
+        computed = transform.columns(frame)
+        encoded = Encoded({**encoded.columns, **{str(name): computed[name].to_numpy() for name in computed}})
         kinds |= {derived.name: derived.kind for derived in transform.derived}
     return TrainingTable(
         raw=raw,
@@ -193,7 +185,6 @@ def check(
         hashes=hashes,
         equal=same,
         notes=said + notes + more,
-        coded=coded,
     )
 
 
@@ -215,63 +206,6 @@ def weighed(table: TrainingTable, roles: Roles, half_life: str) -> TrainingTable
     return replace(table, recency=recency, notes=[*table.notes, said])
 
 
-def columns(raw: pa.Table, kinds: Mapping[str, Kind]) -> tuple[pd.DataFrame, dict[str, Categories], list[str]]:
-    """These columns as a model reads them, those of text as codes as well, and notes.
-
-    Raises:
-        UserError: names a column that is no feature.
-    """
-    doubles = Doubles(raw.num_rows)
-    with ThreadPoolExecutor(THREADS) as workers:  # arithmetic on whole columns, at which others can work as well
-        found = list(workers.map(lambda name: _encoded(raw, name, kinds[name], doubles), kinds))
-    notes = [one for _, said in found for one in said]
-    read = dict(zip(kinds, (values for values, _ in found), strict=True))
-    coded = {name: values for name, values in read.items() if isinstance(values, Categories)}
-    for name, values in coded.items():
-        refuse_numbers_as_text(name, values)
-    arrays = {name: coded[name].values if name in coded else values for name, values in read.items()}
-    return pd.DataFrame(arrays, copy=False), coded, notes  # side by side they would be there twice for a moment
-
-
-def column(raw: pa.Table, name: str) -> pd.Series:
-    """One column as a pandas series with its name."""
-    return to_frame(raw.select([name]))[name]
-
-
-def _identifier(name: str, distinct: int, rows: int) -> list[str]:
-    """A warning of a column that has another whole number, or text, in nearly every row with a value."""
-    if rows < IDENTIFIER_ROWS or distinct < IDENTIFIER_SHARE * rows:
-        return []
-    return [
-        f"column '{name}' has {distinct:,} different values in {rows:,} rows, as an identifier has: a model "
-        f"learns nothing from it that holds for new rows, so exclude it unless it is a quantity"
-    ]
-
-
-def _distinct(whole: Array) -> int:
-    """How many different whole numbers there are; where they are close together, how many there could be at most."""
-    span = np.ptp(whole) + 1 if len(whole) else 0
-    return int(span) if span < IDENTIFIER_SHARE * len(whole) else len(pd.unique(whole))
-
-
-def _encoded(raw: pa.Table, name: str, kind: Kind, doubles: Doubles) -> tuple[Array | Categories, list[str]]:
-    """A feature as the model reads it, and what is to be known of it."""
-    if kind == "category":
-        found = Categories.of(raw.column(name))
-        rows = found.counts()[found.texts != MISSING_CATEGORY]
-        return found, _identifier(name, int((rows > 0).sum()), int(rows.sum()))
-    if kind != "number":
-        return encode_column(column(raw, name), kind), []
-    exact = doubles.read(raw.column(name))
-    if exact is None or not furthest(exact) < EXACT_WHOLE_NUMBERS:
-        exact = encode_exactly(column(raw, name))
-    present = without_missing(exact)
-    notes = _identifier(name, _distinct(present), len(present)) if precision.no_fractions(present) else []
-    wide = precision.needs_float64(present)
-    notes += filter(None, [precision.note(name, exact, wide)])
-    return exact.copy() if wide else exact.astype(np.float32), notes
-
-
 def _target(raw: pa.Table, name: str, task: str) -> tuple[Task, list[str] | None, Array]:
     if task not in TASKS:
         raise UserError(f"task '{task}' is not known; choose one of: {listed(TASKS)}")
@@ -286,7 +220,7 @@ def _target(raw: pa.Table, name: str, task: str) -> tuple[Task, list[str] | None
     distinct = values.nunique()
     if distinct == 1:
         raise UserError(f"target '{name}' has the one value {values.iloc[0]} in every row; there is nothing to learn")
-    if numeric:
+    if numeric and not pat.is_integer(kind):
         encode_column(values, "number", np.float64)  # refuses infinite values
     found = _task(name, values, task, numeric, distinct)
     if found == "regression":

@@ -105,9 +105,12 @@ def _frame(table: "TrainingTable", name: str) -> "pd.DataFrame":
 
 def _profile(table: "TrainingTable", name: str, kind: Kind, doubles: Doubles) -> "ReferenceColumn":
     from kubeline.drift import profile
+    from kubeline.drift.values import counted
 
     if kind == "number" and (values := doubles.read(table.raw.column(name))) is not None:
         return profile.sorted_in_place(values)
+    if kind == "category" and (coded := table.encoded.coded.get(name)):
+        return profile.category_profile(kind, *counted(coded.texts, coded.counts().tolist(), len(table.y)))
     return profile.column(_frame(table, name)[name], kind)
 
 

@@ -10,7 +10,8 @@ from kubeline.data.dataset import open_dataset
 from kubeline.errors import UserError, counted
 from kubeline.reports import Report, table, text
 from kubeline.roles import Roles
-from kubeline.training.table import columns, features
+from kubeline.training.encoded import columns
+from kubeline.training.table import features
 from kubeline.transform.document import TransformDocument
 from kubeline.transform.transform import Derived, Transform, declare
 from kubeline.typing import Array
@@ -44,7 +45,7 @@ def run(
     roles.require(rows)
     raw = rows.to_table()
     kinds, _ = features(raw, roles)
-    encoded, *_ = columns(raw, kinds)
+    encoded = columns(raw, kinds)[0].whole()
     found = declare(derive, encoded, kinds, roles.reasons)
     page = _page(found, encoded, set(dataset.metadata.get("personal", ())))
     with publish(transform.path) as file:

@@ -18,8 +18,6 @@ from multiprocessing.connection import Connection, Pipe, wait
 from pathlib import Path
 from typing import IO, Any
 
-import pandas as pd
-
 from kubeline.columns import Kind
 from kubeline.errors import PlatformError, UserError
 from kubeline.evaluation.metrics import choose
@@ -27,6 +25,7 @@ from kubeline.masking import trace_of, words_of
 from kubeline.processes import bound_command, stop
 from kubeline.training import estimators
 from kubeline.training.copies import RowHashes
+from kubeline.training.encoded import Encoded
 from kubeline.training.fitting import Recipe, predict
 from kubeline.training.metrics import deciding, score, scored
 from kubeline.training.table import TrainingTable
@@ -62,7 +61,7 @@ class Objective:
         learned, held = self.pairs[fold]
         candidate = replace(self.recipe, params={**self.recipe.params, **params})
         found = predict(
-            candidate.fit(self.table, learned, self.kinds), self.table.encoded.iloc[held], self.table.classes
+            candidate.fit(self.table, learned, self.kinds), self.table.encoded.rows(held), self.table.classes
         )
         metric = choose(self.table.task, self.metric)
         try:
@@ -172,12 +171,11 @@ def write_folds(folds: Objective, file: IO[bytes]) -> None:
     """The rows as arrays that can be mapped: of text, codes beside the texts."""
     import joblib
 
-    frame = folds.table.encoded
-    coded = folds.table.coded
-    numbers = {name: frame[name].to_numpy() for name in frame.columns if name not in coded}
+    encoded = folds.table.encoded
+    numbers = {name: encoded.column(name) for name in encoded.columns if name not in encoded.coded}
     none = folds.table.raw.schema.empty_table()
-    bare = replace(folds.table, raw=none, encoded=frame.iloc[:0], hashes=RowHashes(none))
-    joblib.dump((replace(folds, table=bare), list(frame.columns), numbers), file)
+    bare = replace(folds.table, raw=none, encoded=Encoded(encoded.coded), hashes=RowHashes(none))
+    joblib.dump((replace(folds, table=bare), list(encoded.columns), numbers), file)
     file.flush()
 
 
@@ -186,8 +184,8 @@ def read_folds(file: Path) -> Objective:
     import joblib
 
     bare, names, numbers = joblib.load(file, mmap_mode="r")
-    columns = {name: numbers[name] if name in numbers else bare.table.coded[name].values for name in names}
-    whole: Objective = replace(bare, table=replace(bare.table, encoded=pd.DataFrame(columns, copy=False)))
+    columns = {name: numbers[name] if name in numbers else bare.table.encoded.columns[name] for name in names}
+    whole: Objective = replace(bare, table=replace(bare.table, encoded=Encoded(columns)))
     return whole
 
 
