@@ -76,5 +76,5 @@ def draw(measured: Measured) -> None:
         axes.set_xticks(sorted(rows / 1e6 for rows in measured), [f"{rows / 1e6:g}" for rows in sorted(measured)])
         axes.minorticks_off()
     seconds.set_yticks([3, 10, 30], ["3", "10", "30"])
-    seconds.legend(frameon=False)
+    memory.legend(frameon=False, loc="lower center", ncols=2)  # where no line is
     figure.savefig(FIGURE, metadata={"Date": None})
