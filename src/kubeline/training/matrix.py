@@ -48,13 +48,14 @@ def matrix(columns: Any, table: TrainingTable, rows: Array, estimator: Estimator
 
 def _parts(columns: Any, table: TrainingTable) -> Iterator[tuple[slice, Callable[[Array, Array], None]]]:
     """Places of columns, and what writes the values there for some rows, shape (rows, columns)."""
+    every = table.encoded.coded
     for title, transformer, names in columns.transformers_:
         place = columns.output_indices_[title]
         if title == "numbers":
             yield place, partial(table.encoded.write, names)
-        elif title == "categories" and table.encoded.coded.keys() >= set(names):
+        elif title == "categories" and every.keys() >= set(names):
             for column, (name, known) in enumerate(zip(names, transformer.categories_, strict=True), place.start):
-                coded = table.encoded.coded[name]
+                coded = every[name]
                 codes = coded.places(known, transformer.unknown_value)
                 yield slice(column, column + 1), partial(_looked_up, codes, coded.codes)
         elif title != "remainder":  # columns that are no features here

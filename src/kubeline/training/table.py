@@ -20,7 +20,7 @@ from kubeline.model_package.predictor import PREDICTION, PROBABILITIES
 from kubeline.model_package.signature import Feature, Signature
 from kubeline.roles import Roles, check_weights, scaled_weights
 from kubeline.task import MAX_CLASSES, Task, positive_class, task_of
-from kubeline.training.categories import frequent
+from kubeline.training.categories import Categories, frequent
 from kubeline.training.copies import RowHashes, equal
 from kubeline.training.encoded import Encoded, column, columns
 from kubeline.training.recency import by_age
@@ -89,7 +89,7 @@ class TrainingTable:
 
     def frequent(self, name: str, rows: Array, most: int) -> list[Any]:
         """The `most` frequent categories of a column in these rows, most frequent first, and by name where equal."""
-        if coded := self.encoded.coded.get(name):
+        if isinstance(coded := self.encoded.columns[name], Categories):
             return coded.frequent(rows, most)
         return frequent(pd.Series(self.encoded.at(name, rows)), most)
 
@@ -113,7 +113,7 @@ class TrainingTable:
 
     def is_empty(self, name: str, rows: Array) -> bool:
         """Whether a column has no value in any of these rows."""
-        if coded := self.encoded.coded.get(name):
+        if isinstance(coded := self.encoded.columns[name], Categories):
             return not any(coded.counts(some)[coded.texts != MISSING_CATEGORY].any() for some in (rows[:_FIRST], rows))
         if self.encoded.dtype(name).kind == "O":
             return bool((self.encoded.at(name, rows) == MISSING_CATEGORY).all())

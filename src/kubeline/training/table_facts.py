@@ -106,10 +106,11 @@ def _frame(table: "TrainingTable", name: str) -> "pd.DataFrame":
 def _profile(table: "TrainingTable", name: str, kind: Kind, doubles: Doubles) -> "ReferenceColumn":
     from kubeline.drift import profile
     from kubeline.drift.values import counted
+    from kubeline.training.categories import Categories
 
     if kind == "number" and (values := doubles.read(table.raw.column(name))) is not None:
         return profile.sorted_in_place(values)
-    if kind == "category" and (coded := table.encoded.coded.get(name)):
+    if kind == "category" and isinstance(coded := table.encoded.columns[name], Categories):
         return profile.category_profile(kind, *counted(coded.texts, coded.counts().tolist(), len(table.y)))
     return profile.column(_frame(table, name)[name], kind)
 

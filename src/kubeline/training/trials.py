@@ -171,10 +171,10 @@ def write_folds(folds: Objective, file: IO[bytes]) -> None:
     """The rows as arrays that can be mapped: of text, codes beside the texts."""
     import joblib
 
-    encoded = folds.table.encoded
-    numbers = {name: encoded.column(name) for name in encoded.columns if name not in encoded.coded}
+    encoded, coded = folds.table.encoded, folds.table.encoded.coded
+    numbers = {name: encoded.column(name) for name in encoded.columns if name not in coded}
     none = folds.table.raw.schema.empty_table()
-    bare = replace(folds.table, raw=none, encoded=Encoded(encoded.coded), hashes=RowHashes(none))
+    bare = replace(folds.table, raw=none, encoded=Encoded(coded), hashes=RowHashes(none))
     joblib.dump((replace(folds, table=bare), list(encoded.columns), numbers), file)
     file.flush()
 
