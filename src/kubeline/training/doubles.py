@@ -1,7 +1,7 @@
 """Columns of numbers as doubles, one after the other in the same memory.
 
-What is given back to the system after each column and taken again for the next is cleared by it each time: of 16
-million rows, that takes longer than what is done with the numbers.
+What is given back to the system after each column and taken again for the next is cleared by it each time, which for
+millions of rows takes as long as some of the passes over them.
 """
 
 import threading

@@ -41,7 +41,8 @@ _TREES = {
     "random_forest": ("n_estimators", 100, "max_leaf_nodes", 1024),
 }
 _ENCODED = {"number": 4.0, "text": 12.0, "derived": 8.0}  # of the frame that models read, in bytes of a value
-_MADE = {"number": 0.0, "missing": 4.0, "text": 4.0, "derived": 8.0}  # where a matrix is made without that frame
+# Where a matrix is made without that frame; numbers are held where values are missing, which first rows may not show.
+_MADE = {**_ENCODED, "text": 4.0}
 _ROOM = 8  # bytes of a number of a column that is read into the same memory as the others, for each thread
 
 
@@ -171,15 +172,15 @@ def need(
 ) -> int:
     """The bytes at the peak, by the first rows: the table, what models read of it, and what the method makes of that.
 
-    For 400,000 rows of 25 numbers and 5 categories it says 617 MB (hist_gradient_boosting; 607 were measured), 617 MB
-    (xgboost; 528) and 828 MB (random_forest; 825), and for 200,000 rows 636 MB (linear; 614).
+    For 400,000 rows of 25 numbers and 5 categories it says 661 MB (hist_gradient_boosting; 607 were measured), 661 MB
+    (xgboost; 528) and 827 MB (random_forest; 825), and for 200,000 rows 636 MB (linear; 614).
     """
     found = estimators.find(estimator)
     hyper = {name: params[name] for name in ("category_encoding", "max_categories", "date_parts") if name in params}
     prepared, _ = preprocessing.take(hyper, found, "binary")
     fields = [field for field in first.schema if field.name not in excluded]
     at_once = found.reads_missing and prepared.category_encoding == "ordinal"
-    sizes = _MADE if at_once else {**_ENCODED, "missing": _ENCODED["number"]}
+    sizes = _MADE if at_once else _ENCODED
     encoded = outputs = 0.0
     for field in fields:
         if pat.is_string(field.type) or pat.is_large_string(field.type) or pat.is_dictionary(field.type):
@@ -187,7 +188,7 @@ def need(
             levels = min(prepared.max_categories, pc.count_distinct(first.column(field.name)).as_py())
             outputs += levels if prepared.category_encoding == "one_hot" else 1
         else:
-            encoded += sizes["missing" if first.column(field.name).null_count else "number"]
+            encoded += sizes["number"]
             outputs += len(prepared.date_parts) if pat.is_temporal(field.type) else 1
     encoded += derived * sizes["derived"]
     outputs += derived

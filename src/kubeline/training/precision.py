@@ -3,6 +3,7 @@
 import numpy as np
 
 from kubeline.drift.profile import every, without_missing
+from kubeline.model_package.encoding import furthest
 from kubeline.typing import Array
 
 EXACT_IN_FLOAT64 = 2.0**53  # whole numbers up to here
@@ -45,8 +46,7 @@ def _is_wide_enough(values: Array) -> bool:
     """
     low, high = np.quantile(values[:: max(1, len(values) // _SAMPLED_FOR_BOUNDS)], [0.05, 0.95])
     beyond = min(np.count_nonzero(values <= low), np.count_nonzero(values >= high))
-    furthest = max(abs(float(values.min())), abs(float(values.max())))
-    coarse = float(np.spacing(np.float32(furthest)))
+    coarse = float(np.spacing(np.float32(furthest(values))))
     return bool(beyond > 0.02 * len(values) + 2 and high - low >= max(SMALLEST_SPREAD, coarse / _RESOLUTION))
 
 
@@ -75,7 +75,7 @@ def note(name: str, values: Array, wide: bool) -> str:
 
 def whole(values: Array) -> bool:
     """Whether all are whole numbers; those above 2**53 have no fraction that could be lost."""
-    return no_fractions(values) and max(abs(float(values.min())), abs(float(values.max()))) <= EXACT_IN_FLOAT64
+    return no_fractions(values) and furthest(values) <= EXACT_IN_FLOAT64
 
 
 def no_fractions(values: Array) -> bool:

@@ -94,7 +94,7 @@ class TrainingTable:
         return frequent(pd.Series(self.encoded.at(name, rows)), most)
 
     def is_missing(self, name: str, rows: Array) -> Mask:
-        """(rows,) whether a column of the table has no value in these rows; an empty text is one."""
+        """(rows,) whether a column of the table has no value in these rows; an empty text is a value."""
         if self.encoded.dtype(name).kind != "O":
             undefined: Mask = np.isnan(self.encoded.at(name, rows))
             return undefined
